@@ -1,0 +1,6 @@
+//! The vocabulary that every room of the house shares. Pure: no I/O, no tasks, no state but the
+//! clock's source and the dice' seed. May import no other room.
+
+pub mod clock;
+pub mod dice;
+pub mod module;

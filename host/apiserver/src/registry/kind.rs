@@ -1,0 +1,257 @@
+//! What the verbs need to know of a kind: `dyn Kind`. Built-in kinds say what is special about
+//! them by [`Strategy`] on their `k8s-openapi` type; [`Builtin`] makes the two meet.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Object;
+use crate::error::{ApiError, Cause};
+
+/// How a kind is called and which forms of it are served.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// API group; empty for the core group.
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) singular: &'static str,
+    pub(crate) short: &'static [&'static str],
+    pub(crate) categories: &'static [&'static str],
+    pub(crate) namespaced: bool,
+    /// Whether there is a `status` subresource.
+    pub(crate) status: bool,
+}
+
+/// Which part of an object an update is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The object itself: everything but its status.
+    Main,
+    /// The `status` subresource: nothing but the status.
+    Status,
+}
+
+/// A decoded body and the fields in it that the kind does not know, or that are given twice.
+pub(crate) struct Decoded {
+    pub(crate) object: Box<dyn Object>,
+    /// Sentences as Kubernetes words them: `unknown field "spec.foo"`.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// A column of `kubectl get`: `metav1.TableColumnDefinition`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    /// `string`, `integer`, `date`, ...
+    pub(crate) r#type: &'static str,
+    /// `name` for the column that holds the object's name, else empty.
+    pub(crate) format: &'static str,
+    pub(crate) description: &'static str,
+    /// 0 for always, 1 for `-o wide` only.
+    pub(crate) priority: i32,
+}
+
+/// The `scale` subresource's view of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scale {
+    pub(crate) desired: i32,
+    pub(crate) current: i32,
+    /// The label selector as a string.
+    pub(crate) selector: String,
+}
+
+/// A kind of object as the verbs see it. One implementation for all built-in kinds; others for
+/// kinds that are defined at run time.
+pub(crate) trait Kind: Send + Sync + 'static {
+    fn names(&self) -> &Names;
+    /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
+    fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
+    /// Reads what was stored: no complaints to be had.
+    fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>, ApiError>;
+    /// Fills in what the caller left out.
+    fn default(&self, object: &mut dyn Object);
+    /// Removes what a creator may not set.
+    fn prepare_create(&self, object: &mut dyn Object);
+    /// Brings back what an update of `part` may not touch, and counts the generation.
+    fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part);
+    /// The faults of the object's own fields; metadata is validated by the verbs.
+    fn validate(&self, object: &dyn Object) -> Vec<Cause>;
+    /// The faults of a change, [`Kind::validate`]'s not included.
+    fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause>;
+    /// Whether the kind accepts this as an object's name: a message if not.
+    fn validate_name(&self, name: &str) -> Vec<String>;
+    /// The fields that field selectors may name besides `metadata.name` and `metadata.namespace`.
+    fn selectable(&self) -> &'static [&'static str];
+    /// Their values, in the same order.
+    fn select(&self, object: &dyn Object) -> Vec<String>;
+    fn columns(&self) -> &'static [Column];
+    fn row(&self, object: &dyn Object) -> Vec<serde_json::Value>;
+    /// The default grace period of a deletion in seconds: 0 means at once.
+    fn grace(&self, object: &dyn Object) -> i64;
+    fn scale(&self, object: &dyn Object) -> Option<Scale>;
+    fn set_scale(&self, object: &mut dyn Object, desired: i32);
+    /// The JSON schema of the kind as `schemars` derives it.
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+}
+
+/// What is special about a built-in kind. Everything has a usual answer.
+pub(crate) trait Strategy:
+    kube::Resource<DynamicType = ()>
+    + Serialize
+    + DeserializeOwned
+    + schemars::JsonSchema
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+    const NAMES: Names;
+    const COLUMNS: &'static [Column] = super::super::kinds::NAME_AND_AGE;
+    const SELECTABLE: &'static [&'static str] = &[];
+
+    fn default_fields(&mut self) {}
+    fn prepare_create(&mut self) {}
+    fn prepare_update(&mut self, _old: &Self, _part: Part) {}
+    fn validate(&self) -> Vec<Cause> {
+        vec![]
+    }
+    fn validate_update(&self, _old: &Self, _part: Part) -> Vec<Cause> {
+        vec![]
+    }
+    fn validate_name(name: &str) -> Vec<String> {
+        crate::validation::dns_subdomain(name)
+    }
+    fn select(&self) -> Vec<String> {
+        vec![]
+    }
+    fn row(&self) -> Vec<serde_json::Value> {
+        super::super::kinds::name_and_age(self)
+    }
+    fn grace(&self) -> i64 {
+        0
+    }
+    fn scale(&self) -> Option<Scale> {
+        None
+    }
+    fn set_scale(&mut self, _desired: i32) {}
+}
+
+/// A built-in kind.
+pub(crate) struct Builtin<T>(PhantomData<fn() -> T>);
+
+impl<T: Strategy> Builtin<T> {
+    pub(crate) fn kind() -> Arc<dyn Kind> {
+        Arc::new(Self(PhantomData))
+    }
+}
+
+/// `object` as the type of its kind. Objects of another kind cannot reach a kind's methods: the
+/// verbs take both from the same line of the table.
+macro_rules! typed {
+    ($object:expr, $or:expr) => {
+        match $object.downcast_ref::<T>() {
+            Some(object) => object,
+            None => return $or,
+        }
+    };
+    (mut $object:expr, $or:expr) => {
+        match $object.downcast_mut::<T>() {
+            Some(object) => object,
+            None => return $or,
+        }
+    };
+}
+
+impl<T: Strategy> Kind for Builtin<T> {
+    fn names(&self) -> &Names {
+        const { &T::NAMES }
+    }
+
+    fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError> {
+        let mut complaints = vec![];
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let object: T = serde_ignored::deserialize(&mut deserializer, |path| {
+            complaints.push(format!("unknown field {:?}", path.to_string()));
+        })
+        .map_err(|error| self.undecodable(&error))?;
+        deserializer.end().map_err(|error| self.undecodable(&error))?;
+        Ok(Decoded { object: Box::new(object), complaints })
+    }
+
+    fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>, ApiError> {
+        let object: T = serde_json::from_slice(json)
+            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        Ok(Box::new(object))
+    }
+
+    fn default(&self, object: &mut dyn Object) {
+        typed!(mut object, ()).default_fields();
+    }
+
+    fn prepare_create(&self, object: &mut dyn Object) {
+        typed!(mut object, ()).prepare_create();
+    }
+
+    fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {
+        typed!(mut new, ()).prepare_update(typed!(old, ()), part);
+    }
+
+    fn validate(&self, object: &dyn Object) -> Vec<Cause> {
+        typed!(object, vec![]).validate()
+    }
+
+    fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {
+        typed!(new, vec![]).validate_update(typed!(old, vec![]), part)
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        T::validate_name(name)
+    }
+
+    fn selectable(&self) -> &'static [&'static str] {
+        T::SELECTABLE
+    }
+
+    fn select(&self, object: &dyn Object) -> Vec<String> {
+        typed!(object, vec![]).select()
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        T::COLUMNS
+    }
+
+    fn row(&self, object: &dyn Object) -> Vec<serde_json::Value> {
+        typed!(object, vec![]).row()
+    }
+
+    fn grace(&self, object: &dyn Object) -> i64 {
+        typed!(object, 0).grace()
+    }
+
+    fn scale(&self, object: &dyn Object) -> Option<Scale> {
+        typed!(object, None).scale()
+    }
+
+    fn set_scale(&self, object: &mut dyn Object, desired: i32) {
+        typed!(mut object, ()).set_scale(desired);
+    }
+
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+impl<T: Strategy> Builtin<T> {
+    fn undecodable(&self, error: &serde_json::Error) -> ApiError {
+        let Names { kind, version, .. } = T::NAMES;
+        let message =
+            format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");
+        ApiError::bad_request(message)
+    }
+}
