@@ -1,6 +1,11 @@
 //! The vocabulary that every room of the house shares. Pure: no I/O, no tasks, no state but the
 //! clock's source and the dice' seed. May import no other room.
 
+pub mod capabilities;
 pub mod clock;
 pub mod dice;
 pub mod module;
+pub mod conditions;
+pub mod owner;
+pub mod pods;
+pub mod quantity;
