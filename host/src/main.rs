@@ -1,1 +1,40 @@
-fn main() {}
+//! `coracle`: a Kubernetes cluster in one program whose pods are WebAssembly.
+//!
+//! Parses the command line, runs the command, and ends with its exit code. What the cluster is
+//! made of is put together in [`cluster`].
+
+mod bootstrap;
+mod cluster;
+mod commands;
+mod config;
+mod dashboard;
+mod files;
+mod modules;
+mod pki;
+mod serve;
+mod shutdown;
+mod telemetry;
+mod timeouts;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A Kubernetes cluster in one program whose pods are WebAssembly.
+#[derive(Parser)]
+#[command(version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coracle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -8,4 +8,5 @@ pub mod module;
 pub mod conditions;
 pub mod owner;
 pub mod pods;
+pub mod version;
 pub mod quantity;

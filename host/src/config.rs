@@ -1,0 +1,32 @@
+//! What a cluster is told at its start.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The options of `coracle up`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Where the cluster keeps everything; made if it is missing.
+    #[arg(long, env = "CORACLE_DATA_DIR", default_value = "coracle-data")]
+    pub data_dir: PathBuf,
+
+    /// The port of the API server and the dashboard; 0 takes a free one.
+    #[arg(long, env = "CORACLE_PORT", default_value_t = 6443)]
+    pub port: u16,
+
+    /// The host address that the API server and NodePorts listen on.
+    #[arg(long, env = "CORACLE_LISTEN", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
+
+    /// How many nodes share this machine.
+    #[arg(long, env = "CORACLE_NODES", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub nodes: u16,
+
+    /// Keep the cluster's state in memory only; it is gone when the program ends.
+    #[arg(long)]
+    pub ephemeral: bool,
+
+    /// Let workloads reach addresses outside the cluster.
+    #[arg(long)]
+    pub allow_egress: bool,
+}

@@ -1,0 +1,228 @@
+//! The cluster's certificate authority and what it signs: the server's certificate, the admin's.
+//! Made on first start, kept below `<data-dir>/pki`, renewed before they end.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use coracle_api::clock;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::pem::Pem;
+
+use crate::files;
+
+const CA_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// A certificate with less than this to live is replaced at start.
+const RENEWAL: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A certificate and its private key, PEM-encoded.
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The PKCS #8 private key.
+    pub key: String,
+}
+
+/// The authority and the certificates that the cluster needs to start.
+pub struct Pki {
+    /// The authority's certificate, PEM-encoded.
+    pub ca: String,
+    /// What the API server shows to clients.
+    pub server: Pair,
+    /// `system:masters` for whoever can read the data directory.
+    pub admin: Pair,
+}
+
+/// What a leaf certificate is for.
+struct Leaf<'a> {
+    name: &'a str,
+    common_name: &'a str,
+    organization: Option<&'a str>,
+    alternative_names: Vec<String>,
+    usage: ExtendedKeyUsagePurpose,
+}
+
+impl Pki {
+    /// Reads the authority below `directory`, or makes it, and (re)issues what is missing, about to
+    /// end, or does not cover `addresses`.
+    pub fn open(directory: &Path, addresses: &[IpAddr], service: IpAddr) -> Result<Self> {
+        files::private_directory(directory)?;
+        let ca = open_authority(directory)?;
+        let issuer = Issuer::from_ca_cert_pem(&ca.certificate, KeyPair::from_pem(&ca.key)?)
+            .context("reading the cluster's certificate authority")?;
+        let mut names: Vec<String> = [
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "127.0.0.1",
+            "::1",
+        ]
+        .map(str::to_owned)
+        .into();
+        names.push(service.to_string());
+        names.extend(addresses.iter().filter(|a| !a.is_unspecified()).map(IpAddr::to_string));
+        names.sort();
+        names.dedup();
+        let server = open_leaf(
+            directory,
+            &issuer,
+            Leaf {
+                name: "server",
+                common_name: "kube-apiserver",
+                organization: None,
+                alternative_names: names,
+                usage: ExtendedKeyUsagePurpose::ServerAuth,
+            },
+        )?;
+        let admin = open_leaf(
+            directory,
+            &issuer,
+            Leaf {
+                name: "admin",
+                common_name: "kubernetes-admin",
+                organization: Some("system:masters"),
+                alternative_names: vec![],
+                usage: ExtendedKeyUsagePurpose::ClientAuth,
+            },
+        )?;
+        Ok(Self { ca: ca.certificate, server, admin })
+    }
+}
+
+fn paths(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
+    (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")))
+}
+
+/// The pair of files `name`, if both are there.
+fn read_pair(directory: &Path, name: &str) -> Result<Option<Pair>> {
+    let (certificate, key) = paths(directory, name);
+    Ok(match (files::read_if_present(&certificate)?, files::read_if_present(&key)?) {
+        (Some(certificate), Some(key)) => Some(Pair { certificate, key }),
+        _ => None,
+    })
+}
+
+fn write_pair(directory: &Path, name: &str, pair: &Pair) -> Result<()> {
+    let (certificate, key) = paths(directory, name);
+    files::write_private(&key, pair.key.as_bytes())?;
+    files::write_private(&certificate, pair.certificate.as_bytes())
+}
+
+fn validity(params: &mut CertificateParams, life: SignedDuration) -> Result<()> {
+    let date = |at: Timestamp| -> Result<_> {
+        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        Ok(rcgen::date_time_ymd(
+            i32::from(date.year()),
+            u8::try_from(date.month())?,
+            u8::try_from(date.day())?,
+        ))
+    };
+    // A day earlier than now, for clients whose clock is behind.
+    params.not_before = date(clock::now().checked_sub(SignedDuration::from_hours(24))?)?;
+    params.not_after = date(clock::now().checked_add(life)?)?;
+    Ok(())
+}
+
+fn open_authority(directory: &Path) -> Result<Pair> {
+    if let Some(pair) = read_pair(directory, "ca")? {
+        return Ok(pair);
+    }
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(vec![])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "coracle-ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    validity(&mut params, CA_LIFE)?;
+    let certificate = params.self_signed(&key)?.pem();
+    let pair = Pair { certificate, key: key.serialize_pem() };
+    write_pair(directory, "ca", &pair)?;
+    Ok(pair)
+}
+
+fn open_leaf(directory: &Path, issuer: &Issuer<'_, KeyPair>, leaf: Leaf<'_>) -> Result<Pair> {
+    if let Some(pair) = read_pair(directory, leaf.name)?
+        && still_good(&pair, &leaf.alternative_names)
+    {
+        return Ok(pair);
+    }
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(leaf.alternative_names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, leaf.common_name);
+    if let Some(organization) = leaf.organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![leaf.usage];
+    params.use_authority_key_identifier_extension = true;
+    validity(&mut params, LEAF_LIFE)?;
+    let certificate = params.signed_by(&key, issuer)?.pem();
+    let pair = Pair { certificate, key: key.serialize_pem() };
+    write_pair(directory, leaf.name, &pair)?;
+    Ok(pair)
+}
+
+/// Whether a leaf lives on for a while and covers `names`.
+fn still_good(pair: &Pair, names: &[String]) -> bool {
+    let covered = || -> Option<bool> {
+        let pem = Pem::iter_from_buffer(pair.certificate.as_bytes()).next()?.ok()?;
+        let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
+        let end = certificate.validity().not_after.timestamp();
+        if end < (clock::now() + RENEWAL).as_second() {
+            return Some(false);
+        }
+        let wanted = CertificateParams::new(names.to_vec()).ok()?.subject_alt_names.len();
+        let held = certificate
+            .subject_alternative_name()
+            .ok()?
+            .map_or(0, |extension| extension.value.general_names.len());
+        Some(wanted == held && names.iter().all(|name| covers(&certificate, name)))
+    };
+    covered().unwrap_or(false)
+}
+
+fn covers(certificate: &X509Certificate<'_>, name: &str) -> bool {
+    use x509_parser::extensions::GeneralName;
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return false };
+    let address = name.parse::<IpAddr>().ok().map(|address| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    });
+    extension.value.general_names.iter().any(|held| match (held, &address) {
+        (GeneralName::IPAddress(held), Some(address)) => held == address,
+        (GeneralName::DNSName(held), None) => *held == name,
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_outlive_a_restart_and_follow_the_addresses() {
+        let directory = tempfile::tempdir().unwrap();
+        let service: IpAddr = "10.96.0.1".parse().unwrap();
+        let open = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+            Pki::open(directory.path(), &addresses, service).unwrap()
+        };
+        let first = open(&["127.0.0.1"]);
+        let second = open(&["127.0.0.1"]);
+        assert_eq!(first.server.certificate, second.server.certificate);
+        assert_eq!(first.ca, second.ca);
+        let moved = open(&["192.0.2.7"]);
+        assert_ne!(moved.server.certificate, second.server.certificate);
+        assert_eq!(moved.ca, second.ca);
+        assert_eq!(moved.admin.certificate, second.admin.certificate);
+    }
+}
