@@ -27,6 +27,32 @@ pub(crate) struct Names {
     pub(crate) status: bool,
 }
 
+/// How a kind departs from the usual course of the verbs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Whether there is a `scale` subresource.
+    pub(crate) scalable: bool,
+    /// Whether an update of a name that does not exist creates it.
+    pub(crate) create_on_update: bool,
+    /// Whether an update may leave `resourceVersion` out.
+    pub(crate) unconditional_update: bool,
+    /// Whether a deletion answers with the object rather than with a `Status`.
+    pub(crate) returns_deleted: bool,
+    /// Whether updates harm nobody when lost, so that they may reach the disk late.
+    pub(crate) lazy_updates: bool,
+}
+
+impl Rules {
+    /// What holds for most kinds.
+    pub(crate) const USUAL: Self = Self {
+        scalable: false,
+        create_on_update: false,
+        unconditional_update: true,
+        returns_deleted: false,
+        lazy_updates: false,
+    };
+}
+
 /// Which part of an object an update is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -68,7 +94,8 @@ pub(crate) struct Scale {
 /// A kind of object as the verbs see it. One implementation for all built-in kinds; others for
 /// kinds that are defined at run time.
 pub(crate) trait Kind: Send + Sync + 'static {
-    fn names(&self) -> &Names;
+    fn names(&self) -> &'static Names;
+    fn rules(&self) -> Rules;
     /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
     /// Reads what was stored: no complaints to be had.
@@ -112,6 +139,7 @@ pub(crate) trait Strategy:
     + 'static
 {
     const NAMES: Names;
+    const RULES: Rules = Rules::USUAL;
     const COLUMNS: &'static [Column] = super::super::kinds::NAME_AND_AGE;
     const SELECTABLE: &'static [&'static str] = &[];
 
@@ -169,8 +197,12 @@ macro_rules! typed {
 }
 
 impl<T: Strategy> Kind for Builtin<T> {
-    fn names(&self) -> &Names {
+    fn names(&self) -> &'static Names {
         const { &T::NAMES }
+    }
+
+    fn rules(&self) -> Rules {
+        T::RULES
     }
 
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError> {

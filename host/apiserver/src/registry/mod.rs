@@ -5,5 +5,5 @@ mod kind;
 mod object;
 
 pub(crate) use codec::encode;
-pub(crate) use kind::{Builtin, Column, Decoded, Kind, Names, Part, Scale, Strategy};
+pub(crate) use kind::{Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy};
 pub(crate) use object::Object;
