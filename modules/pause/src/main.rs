@@ -1,0 +1,5 @@
+//! `pause`: holds a pod open at no cost.
+
+fn main() {
+    coracle_guest::shutdown::wait();
+}
