@@ -22,6 +22,10 @@ pub struct Config {
     #[arg(long, env = "CORACLE_NODES", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub nodes: u16,
 
+    /// How many pods a node takes at most.
+    #[arg(long, env = "CORACLE_PODS_PER_NODE", default_value_t = 250)]
+    pub pods_per_node: u32,
+
     /// Keep the cluster's state in memory only; it is gone when the program ends.
     #[arg(long)]
     pub ephemeral: bool,
