@@ -3,10 +3,14 @@
 
 pub mod capabilities;
 pub mod clock;
-pub mod dice;
-pub mod module;
 pub mod conditions;
+pub mod dice;
+pub mod duration;
+pub mod events;
+pub mod meta;
+pub mod module;
 pub mod owner;
 pub mod pods;
-pub mod version;
 pub mod quantity;
+pub mod selector;
+pub mod version;
