@@ -3,7 +3,7 @@
 use crate::Revision;
 
 /// The result of a store call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a store call failed.
 #[derive(Debug, thiserror::Error)]

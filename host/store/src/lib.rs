@@ -2,8 +2,15 @@
 //! Knows keys, bytes and revisions; nothing of HTTP or of Kubernetes' kinds. Only `apiserver`
 //! may import it.
 
+pub mod conformance;
 mod entry;
 mod error;
+mod history;
+mod memory;
+mod options;
+mod redb;
+mod watch;
+mod write;
 
 use std::sync::Arc;
 
@@ -11,6 +18,10 @@ use async_trait::async_trait;
 
 pub use entry::{Entry, Event, Value};
 pub use error::{Error, Result};
+pub use memory::MemoryStore;
+pub use options::Options;
+pub use redb::RedbStore;
+pub use watch::Watch;
 
 /// Counts every write to the store, from 1, without gaps that a reader could notice.
 pub type Revision = u64;
@@ -65,7 +76,8 @@ pub trait Store: Send + Sync + 'static {
     async fn delete(&self, key: &str, last: Value, expected: Revision) -> Result<Arc<Entry>>;
 
     /// Every event under `prefix` with a revision above `after`, in order, without end.
-    /// [`Error::Compacted`] if some of them are forgotten.
+    /// [`Error::Compacted`] if some of them are forgotten, [`Error::Future`] if `after` is yet to
+    /// come.
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch>;
 
     /// The newest revision.
@@ -74,6 +86,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets the history below `revision`; the newest state of every key stays.
     async fn compact(&self, revision: Revision) -> Result<()>;
 
-    /// Writes what may still be in memory only, and ends every watch. Later calls fail.
+    /// Writes what may still be in memory only, and ends every watch. Later calls fail, except
+    /// this one.
     async fn close(&self) -> Result<()>;
 }
