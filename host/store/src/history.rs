@@ -283,10 +283,7 @@ mod tests {
             create(&history, &format!("/{n}"), 0);
         }
         assert_eq!(oldest(&history), 7);
-        assert!(matches!(
-            history.watch("/", 6),
-            Err(Error::Compacted { asked: 6, oldest: 7 })
-        ));
+        assert!(matches!(history.watch("/", 6), Err(Error::Compacted { asked: 6, oldest: 7 })));
         assert!(history.watch("/", 7).is_ok());
         assert_eq!(history.count("/").unwrap(), 10);
     }

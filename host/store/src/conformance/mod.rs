@@ -16,7 +16,7 @@ use crate::{Entry, Options};
 
 /// Bounds that let the cases reach them.
 pub fn options() -> Options {
-    Options { watch_queue: 256, history_events: 10_000, ..Options::default() }
+    Options { watch_queue: 1024, history_events: 10_000, ..Options::default() }
 }
 
 /// Makes a test of each case. `$open` is an async function that returns an empty store and
