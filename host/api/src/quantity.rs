@@ -83,6 +83,14 @@ impl Quantity {
         i64::try_from(up).unwrap_or(if up < 0 { i64::MIN } else { i64::MAX })
     }
 
+    /// The amount rounded up to thousandths, the finest that the API keeps.
+    #[must_use]
+    pub fn rounded_to_milli(self) -> Self {
+        let milli = NANO / 1000;
+        let up = self.nano.div_euclid(milli) + i128::from(self.nano.rem_euclid(milli) != 0);
+        Self::capped(up * milli, self.form)
+    }
+
     /// Whether the amount is a whole number of units.
     pub fn is_whole(self) -> bool {
         self.nano % NANO == 0
@@ -103,9 +111,13 @@ impl Quantity {
     }
 }
 
-/// `text` in canonical spelling, or as it is if it is no quantity.
+/// `text` in canonical spelling and rounded up to thousandths, as resource lists are kept; as it
+/// is if it is no quantity.
 pub fn canonical(text: &Text) -> Text {
-    Text(text.0.parse::<Quantity>().map_or_else(|_| text.0.clone(), |amount| amount.to_string()))
+    match text.0.parse::<Quantity>() {
+        Ok(amount) => amount.rounded_to_milli().into(),
+        Err(_) => text.clone(),
+    }
 }
 
 impl PartialEq for Quantity {
@@ -364,7 +376,7 @@ mod tests {
             ("1.1Ki", "1126400m"),
             ("99999999999999999999", "9223372036854775807"),
             ("8Ei", "9223372036854775807"),
-            ("1e-30", "1n"),
+            ("1e-30", "1e-9"),
         ] {
             assert_eq!(text.parse::<Quantity>().unwrap().to_string(), spelt, "{text}");
         }

@@ -1,15 +1,54 @@
-//! The table of built-in kinds: one line a kind, one file a kind for what is special about it.
+//! The table of built-in kinds: one line a kind, one file a kind for what is special about it
+//! (names, defaults, what an update may touch, columns of `kubectl get`). The rules that objects
+//! must obey stand in [`crate::validation`]. Knows nothing of HTTP or the store.
 
 mod configmap;
+mod deployment;
+mod endpoints;
+mod endpointslice;
+mod event;
+mod generation;
+mod lease;
+mod module;
+mod namespace;
+mod node;
+mod pod;
+mod replicaset;
+mod secret;
+mod service;
+mod serviceaccount;
+mod table;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::{Value, json};
+use coracle_api::module::Module;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::registry::{Builtin, Column, Kind, Strategy};
+use crate::registry::{Builtin, Kind};
+
+pub(crate) use table::{NAME_AND_AGE, name_and_age};
 
 /// Every built-in kind, in the order of `kubectl api-resources`.
 pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
-    vec![Builtin::<ConfigMap>::kind()]
+    vec![
+        Builtin::<ConfigMap>::kind(),
+        Builtin::<Endpoints>::kind(),
+        Builtin::<Event>::kind(),
+        Builtin::<Namespace>::kind(),
+        Builtin::<Node>::kind(),
+        Builtin::<Pod>::kind(),
+        Builtin::<Secret>::kind(),
+        Builtin::<ServiceAccount>::kind(),
+        Builtin::<Service>::kind(),
+        Builtin::<Deployment>::kind(),
+        Builtin::<ReplicaSet>::kind(),
+        Builtin::<Lease>::kind(),
+        Builtin::<Module>::kind(),
+        Builtin::<EndpointSlice>::kind(),
+    ]
 }
