@@ -1,1 +1,133 @@
-//! Room.
+//! The controllers: what keeps a cluster's present state moving towards the desired one.
+//!
+//! Owns one loop for all (`runner` over `queue`), one watch a kind for all (`informer` over
+//! `list_watch`), and one file or folder a controller, each one line in [`TABLE`]. A reconcile is
+//! level-triggered: it reads what is held in memory, takes one step, and shows the server's answer
+//! to the informer, so that the next one sees it.
+//!
+//! Holds nothing but Kubernetes clients, one identity a controller. May import `coracle-api` only:
+//! neither the store, the API server, nor a node.
+
+mod backends;
+mod claim;
+mod context;
+mod deployment;
+mod endpoints;
+mod endpointslice;
+mod error;
+mod events;
+mod informer;
+mod list_watch;
+mod metrics;
+mod queue;
+mod replicaset;
+mod rootcacert;
+mod runner;
+mod serviceaccount;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use tokio::task::JoinSet;
+use tracing::info;
+
+pub use error::{Error, Result};
+pub use metrics::Metrics;
+
+use context::{Context, Informers};
+
+/// Who watches for all controllers.
+const WATCHER: &str = "system:kube-controller-manager";
+
+/// A controller: its name, which is its ServiceAccount's in `kube-system`, the component that its
+/// events name, and what starts it.
+struct Controller {
+    name: &'static str,
+    start: fn(Context) -> BoxFuture<'static, ()>,
+}
+
+/// All controllers.
+const TABLE: &[Controller] = &[
+    Controller { name: "deployment-controller", start: deployment::start },
+    Controller { name: "replicaset-controller", start: replicaset::start },
+    Controller { name: "endpointslice-controller", start: endpointslice::start },
+    Controller { name: "endpoint-controller", start: endpoints::start },
+    Controller { name: "service-account-controller", start: serviceaccount::start },
+    Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
+];
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The certificate authority of the API server, as PEM: published in every namespace.
+    pub root_ca: String,
+    /// The range that nodes' pod ranges are cut from, such as `10.244.0.0/16`.
+    pub cluster_cidr: String,
+    /// The prefix length of a node's pod range.
+    pub node_cidr_mask: u8,
+    /// For how long a node's lease may stay unrenewed before the node counts as lost.
+    pub node_grace_period: Duration,
+    /// How many pods that are over are kept.
+    pub terminated_pod_threshold: usize,
+    /// Where this crate counts.
+    pub metrics: Metrics,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            root_ca: String::new(),
+            cluster_cidr: "10.244.0.0/16".to_owned(),
+            node_cidr_mask: 24,
+            node_grace_period: Duration::from_secs(40),
+            terminated_pod_threshold: 12_500,
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+/// Runs all controllers until `shutdown`; each gets a client of its own from `clients`, which is
+/// given the user name of its identity.
+pub async fn run(
+    clients: impl Fn(&str) -> Client,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let options = Arc::new(options);
+    let informers = Arc::new(Informers::default());
+    let mut controllers = JoinSet::new();
+    let mut closers = Vec::new();
+    for Controller { name, start } in TABLE {
+        let client = clients(&format!("system:serviceaccount:kube-system:{name}"));
+        let (recorder, writer) = events::Recorder::new(client.clone(), name);
+        let closer = context::Closer::default();
+        let context = Context {
+            name,
+            client,
+            informers: informers.clone(),
+            events: recorder,
+            options: options.clone(),
+            metrics: options.metrics.clone(),
+            closer: closer.clone(),
+        };
+        controllers.spawn(start(context));
+        controllers.spawn(writer);
+        closers.push(closer);
+    }
+    let mut watches = JoinSet::new();
+    informers.start(&clients(WATCHER), &mut watches);
+    shutdown.await;
+    info!("controllers stop");
+    for closer in closers {
+        closer.close();
+    }
+    // What is being reconciled is finished, but not waited for without end.
+    let finished = async { while controllers.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(STOP, finished).await;
+    Ok(())
+}
+
+/// How long reconciles under way are waited for at the end.
+const STOP: Duration = Duration::from_secs(5);

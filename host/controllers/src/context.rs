@@ -1,0 +1,121 @@
+//! What every controller is given: its own client and recorder, the informers that all share, and
+//! the options.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Client;
+use tokio::task::JoinSet;
+
+use crate::Options;
+use crate::events::Recorder;
+use crate::informer::Informer;
+use crate::metrics::Metrics;
+use crate::queue::{Queue, Work};
+use crate::runner::{Reconcile, Runner};
+use crate::{rootcacert, serviceaccount};
+
+/// One informer a kind.
+#[derive(Default)]
+pub(crate) struct Informers {
+    pub(crate) pods: Informer<Pod>,
+    pub(crate) replica_sets: Informer<ReplicaSet>,
+    pub(crate) deployments: Informer<Deployment>,
+    pub(crate) services: Informer<Service>,
+    pub(crate) endpoints: Informer<Endpoints>,
+    pub(crate) endpoint_slices: Informer<EndpointSlice>,
+    pub(crate) nodes: Informer<Node>,
+    pub(crate) leases: Informer<Lease>,
+    pub(crate) namespaces: Informer<Namespace>,
+    /// Only those that every namespace is given.
+    pub(crate) service_accounts: Informer<ServiceAccount>,
+    /// Only those that every namespace is given.
+    pub(crate) config_maps: Informer<ConfigMap>,
+}
+
+impl Informers {
+    /// Starts all watches.
+    pub(crate) fn start(self: &Arc<Self>, client: &Client, tasks: &mut JoinSet<()>) {
+        macro_rules! start {
+            ($($field:ident $(($fields:expr))?),* $(,)?) => {$({
+                let informers = self.clone();
+                let client = client.clone();
+                tasks.spawn(async move {
+                    let fields: Option<String> = [$($fields)?].into_iter().next();
+                    informers.$field.run(client, fields.as_deref()).await;
+                });
+            })*};
+        }
+        start!(
+            pods,
+            replica_sets,
+            deployments,
+            services,
+            endpoints,
+            endpoint_slices,
+            nodes,
+            leases("metadata.namespace=kube-node-lease".to_owned()),
+            namespaces,
+            service_accounts(format!("metadata.name={}", serviceaccount::NAME)),
+            config_maps(format!("metadata.name={}", rootcacert::NAME)),
+        );
+    }
+}
+
+/// What a controller works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) name: &'static str,
+    pub(crate) client: Client,
+    pub(crate) informers: Arc<Informers>,
+    pub(crate) events: Recorder,
+    pub(crate) options: Arc<Options>,
+    pub(crate) metrics: Metrics,
+    pub(crate) closer: Closer,
+}
+
+/// Closes the queues of a controller.
+#[derive(Clone, Default)]
+pub(crate) struct Closer {
+    queues: Arc<Mutex<Vec<Box<dyn Fn() + Send + Sync>>>>,
+}
+
+impl Closer {
+    fn add(&self, close: impl Fn() + Send + Sync + 'static) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(close));
+    }
+
+    pub(crate) fn close(&self) {
+        for close in self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            close();
+        }
+    }
+}
+
+impl Context {
+    /// A queue of this controller; `name` tells several of one controller apart.
+    pub(crate) fn queue<K: Work>(&self, name: &'static str) -> Arc<Queue<K>> {
+        let queue = Arc::new(Queue::new(self.metrics.queue(name)));
+        self.closer.add({
+            let queue = queue.clone();
+            move || queue.close()
+        });
+        queue
+    }
+
+    /// The loop over `queue`.
+    pub(crate) fn runner<K: Work>(
+        &self,
+        queue: Arc<Queue<K>>,
+        workers: usize,
+        reconciler: impl Reconcile<K>,
+    ) -> Runner<K> {
+        let metrics = self.metrics.reconciles(self.name);
+        Runner { name: self.name, queue, workers, metrics, reconciler: Arc::new(reconciler) }
+    }
+}
