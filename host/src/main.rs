@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod dashboard;
 mod files;
+mod kubeconfig;
 mod modules;
 mod pki;
 mod serve;

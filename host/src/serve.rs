@@ -19,7 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -45,9 +45,38 @@ pub fn acceptor(pki: &Pki) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Where connections come from: the host's network or the pods'.
+pub trait Accept: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&mut self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> std::io::Result<TcpStream> {
+        let (stream, _) = TcpListener::accept(self).await?;
+        // An answer must not wait for more of it to come.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for coracle_network::Listener {
+    type Stream = coracle_network::Stream;
+
+    async fn accept(&mut self) -> std::io::Result<Self::Stream> {
+        let accepted = coracle_network::Listener::accept(self).await;
+        accepted.map(|accepted| accepted.stream).map_err(std::io::Error::other)
+    }
+}
+
 /// Accepts connections until `shutdown`, then lets the requests under way end within their grace.
 pub async fn run(
-    listener: TcpListener,
+    mut listener: impl Accept,
     acceptor: TlsAcceptor,
     router: Router,
     shutdown: impl Future<Output = ()>,
@@ -58,7 +87,7 @@ pub async fn run(
         let stream = tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(stream) => stream,
                 Err(error) => {
                     // Out of file descriptors, usually: existing connections must end first.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -67,7 +96,6 @@ pub async fn run(
                 }
             },
         };
-        let _ = stream.set_nodelay(true);
         let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
             let handshake = tokio::time::timeout(timeouts::TLS_HANDSHAKE, acceptor.accept(stream));

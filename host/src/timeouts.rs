@@ -12,3 +12,11 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub const CONNECTION_DRAIN: Duration = Duration::from_secs(5);
 /// Pods have this long to end at shutdown, whatever grace they ask for.
 pub const POD_DRAIN: Duration = Duration::from_secs(10);
+/// Controllers, scheduler and proxies have this long to end.
+pub const CONTROL_STOP: Duration = Duration::from_secs(10);
+/// A node of this process must be Ready within this time of its start.
+pub const NODE_READY: Duration = Duration::from_secs(30);
+/// How often unused images are looked for.
+pub const IMAGE_COLLECTION: Duration = Duration::from_secs(3600);
+/// How long an unused image is kept, for pushes whose Module is still to come.
+pub const IMAGE_GRACE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,354 @@
+//! A whole cluster put together: store, API server, controllers, scheduler, nodes, and the order
+//! in which they start and end.
+
+mod kubelets;
+mod share;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use coracle_api::dice;
+use coracle_apiserver::{ApiServer, Identity, StaticToken};
+use coracle_images::Images;
+use coracle_network::{Egress, Fabric, nodeport, services};
+use coracle_node::Agent;
+use coracle_sandbox::{Engine, EngineConfig};
+use coracle_store::{MemoryStore, RedbStore, Store};
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use kube::api::Api;
+use kube::runtime::wait::await_condition;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::bootstrap::{self, ApiServerAddress};
+use crate::config::Config;
+use crate::pki::Pki;
+use crate::{dashboard, files, kubeconfig, modules, serve, timeouts};
+use kubelets::InProcess;
+
+/// The first address of the service range is the API server's.
+const API_SERVICE: [u8; 4] = [10, 96, 0, 1];
+/// The API server's own place on the pod network, in the last node range, which no node is given.
+const API_ENDPOINT: [u8; 4] = [10, 244, 255, 1];
+/// The port that it has there.
+const API_ENDPOINT_PORT: u16 = 6443;
+
+/// A running cluster.
+pub struct Cluster {
+    config: Config,
+    address: SocketAddr,
+    token: String,
+    store: Arc<dyn Store>,
+    server: ApiServer,
+    /// In the order of their end; see [`Cluster::stop`].
+    control: Part,
+    nodes: Part,
+    listeners: Part,
+}
+
+/// Tasks that end together.
+struct Part {
+    stop: CancellationToken,
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+impl Part {
+    fn new() -> Self {
+        Self { stop: CancellationToken::new(), tasks: vec![] }
+    }
+
+    /// Runs `task` until it ends of its own accord or [`Part::end`] cuts it short.
+    fn until_stopped(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.graceful(name, async move {
+            tokio::select! { () = stop.cancelled() => {} () = task => {} }
+        });
+    }
+
+    /// Runs `task`, which watches this part's token itself.
+    fn graceful(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push((name, tokio::spawn(task)));
+    }
+
+    async fn end(self, grace: Duration) {
+        self.stop.cancel();
+        let all = async {
+            for (name, task) in self.tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(task = name, %error, "a task of the cluster broke");
+                }
+            }
+        };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!(?grace, "tasks did not end in time and are cut");
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts a cluster; it is ready when this returns.
+    pub async fn start(config: Config) -> Result<Self> {
+        files::private_directory(&config.data_dir)?;
+        let listener = TcpListener::bind((config.listen, config.port)).await.with_context(|| {
+            format!(
+                "listening on {}:{}: choose another with --port or --listen",
+                config.listen, config.port
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let store = open_store(&config).await?;
+        let token = open_token(&config.data_dir)?;
+        let pki = Pki::open(&config.data_dir.join("pki"), &[config.listen], API_SERVICE.into())?;
+        let acceptor = serve::acceptor(&pki)?;
+        let url = format!("https://{}", reachable(address));
+        kubeconfig::write(&config.data_dir.join("admin.kubeconfig"), &url, &pki)?;
+
+        let mut network = coracle_network::Config::default();
+        if config.allow_egress {
+            network.egress = Egress::Allowed;
+        }
+        let fabric = Fabric::new(network);
+        let images = Images::open(&config.data_dir.join("images"))?;
+        let engine = Engine::new(EngineConfig::new(config.data_dir.join("compiled")))?;
+
+        let metrics = Arc::new(Mutex::new(Registry::default()));
+        let kubelets = Arc::new(InProcess::default());
+        // The image routes act as their callers, through the server that they are a part of.
+        let router: Arc<OnceLock<Router>> = Arc::default();
+        let callers = router.clone();
+        let extra = dashboard::router().merge(coracle_images::router(
+            images.clone(),
+            move |extensions| {
+                let identity = extensions.get::<Arc<Identity>>().map(|held| Identity::clone(held));
+                let router = callers.get().cloned().unwrap_or_default();
+                coracle_apiserver::client(router, identity.unwrap_or_default(), "default")
+            },
+        ));
+        let server = ApiServer::new(
+            coracle_apiserver::Config {
+                build: env!("CARGO_PKG_VERSION").into(),
+                tokens: vec![StaticToken {
+                    token: token.clone(),
+                    identity: Identity::new("kubernetes-admin", &["system:masters"]),
+                }],
+                kubelets: kubelets.clone(),
+                extra,
+                metrics: metrics.clone(),
+                ..Default::default()
+            },
+            store.clone(),
+        );
+        let routes = router.get_or_init(|| server.router()).clone();
+        let client = |name: &str| {
+            coracle_apiserver::client(routes.clone(), Identity::component(name), "default")
+        };
+
+        let mut listeners = Part::new();
+        let stop = listeners.stop.clone();
+        let accepting =
+            serve::run(listener, acceptor.clone(), routes.clone(), stop.cancelled_owned());
+        listeners.graceful("API server listener", accepting);
+        let inside = fabric.attach_at(
+            coracle_network::Identity {
+                namespace: "kube-system".into(),
+                name: "kube-apiserver".into(),
+                ..Default::default()
+            },
+            API_ENDPOINT.into(),
+        )?;
+        let accepting = serve::run(
+            inside.listen(API_ENDPOINT_PORT)?,
+            acceptor,
+            routes.clone(),
+            listeners.stop.clone().cancelled_owned(),
+        );
+        listeners.graceful("API server listener for pods", async move {
+            accepting.await;
+            // The address is the server's for as long as it listens.
+            drop(inside);
+        });
+
+        let address_of_api = ApiServerAddress {
+            service: API_SERVICE.into(),
+            endpoint: API_ENDPOINT.into(),
+            port: API_ENDPOINT_PORT,
+        };
+        bootstrap::run(&client("system:apiserver"), &address_of_api).await?;
+
+        let mut control = Part::new();
+        let running = server.clone();
+        control.until_stopped("API server chores", async move { running.run().await });
+        let options = coracle_controllers::Options { root_ca: pki.ca.clone(), ..Default::default() };
+        let controllers = {
+            let routes = routes.clone();
+            let clients = move |name: &str| {
+                coracle_apiserver::client(routes.clone(), Identity::component(name), "default")
+            };
+            let stop = control.stop.clone().cancelled_owned();
+            async move {
+                if let Err(error) = coracle_controllers::run(clients, options, stop).await {
+                    tracing::error!(%error, "the controllers ended");
+                }
+            }
+        };
+        control.graceful("controllers", controllers);
+        let scheduler = coracle_scheduler::run(
+            client("system:kube-scheduler"),
+            coracle_scheduler::Options::default(),
+            control.stop.clone().cancelled_owned(),
+        );
+        control.graceful("scheduler", async move {
+            if let Err(error) = scheduler.await {
+                tracing::error!(%error, "the scheduler ended");
+            }
+        });
+        let proxy = client("system:kube-proxy");
+        control.until_stopped("services", services::run(proxy, fabric.clone()));
+        let report = |failure: nodeport::Failure| {
+            tracing::warn!(?failure, "a node port cannot be opened and is retried");
+        };
+        let ports = nodeport::serve(fabric.clone(), vec![config.listen], report);
+        control.until_stopped("node ports", ports);
+        let collector = collect_images(client("system:coracle:images"), images.clone());
+        control.until_stopped("image collection", collector);
+
+        let mut nodes = Part::new();
+        let mut names = vec![];
+        for number in 0..config.nodes {
+            let name = format!("node-{number}");
+            let agent = Agent::new(
+                share::node(&config, &name)?,
+                client(&format!("system:node:{name}")),
+                engine.clone(),
+                fabric.clone(),
+                images.clone(),
+            );
+            kubelets.insert(&name, agent.router());
+            let stop = nodes.stop.clone().cancelled_owned();
+            nodes.graceful("node", async move {
+                if let Err(error) = agent.run(stop).await {
+                    tracing::error!(%error, "a node agent ended");
+                }
+            });
+            names.push(name);
+        }
+
+        let admin = client("system:apiserver");
+        for (name, bytes) in modules::ready_made() {
+            coracle_images::provide(&admin, &images, &name, &bytes)
+                .await
+                .with_context(|| format!("registering the ready-made module {name}"))?;
+        }
+        let api: Api<Node> = Api::all(admin);
+        for name in &names {
+            tokio::time::timeout(timeouts::NODE_READY, await_condition(api.clone(), name, is_ready))
+                .await
+                .with_context(|| format!("{name} did not get ready"))??;
+        }
+        Ok(Self { config, address, token, store, server, control, nodes, listeners })
+    }
+
+    /// Ends the cluster in order: no more control, pods drained, watches ended, listeners closed,
+    /// store closed.
+    pub async fn stop(self) -> Result<()> {
+        self.control.end(timeouts::CONTROL_STOP).await;
+        self.nodes.end(timeouts::POD_DRAIN).await;
+        self.server.begin_shutdown();
+        self.listeners.end(timeouts::CONNECTION_DRAIN * 2).await;
+        self.store.close().await.context("closing the store")?;
+        Ok(())
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> u16 {
+        self.config.nodes
+    }
+
+    /// Where the API server and the dashboard are.
+    pub fn url(&self) -> String {
+        format!("https://{}", reachable(self.address))
+    }
+
+    /// The admin's bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The file that holds it.
+    pub fn token_file(&self) -> PathBuf {
+        self.absolute("admin.token")
+    }
+
+    /// The admin's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.absolute("admin.kubeconfig")
+    }
+
+    /// The authority's certificate.
+    pub fn ca(&self) -> PathBuf {
+        self.absolute("pki/ca.crt")
+    }
+
+    fn absolute(&self, path: &str) -> PathBuf {
+        let path = self.config.data_dir.join(path);
+        std::path::absolute(&path).unwrap_or(path)
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    if config.ephemeral {
+        return Ok(Arc::new(MemoryStore::new()));
+    }
+    let path = config.data_dir.join("state.redb");
+    let opened = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await?;
+    let store = opened.with_context(|| {
+        let directory = config.data_dir.display();
+        format!("opening the cluster's state in {directory}: is another cluster using it?")
+    })?;
+    Ok(Arc::new(store))
+}
+
+/// The admin's token, made on first start.
+fn open_token(directory: &Path) -> Result<String> {
+    let path = directory.join("admin.token");
+    if let Some(token) = files::read_if_present(&path)? {
+        return Ok(token.trim().to_owned());
+    }
+    let token: String = dice::secret().iter().map(|byte| format!("{byte:02x}")).collect();
+    files::write_private(&path, format!("{token}\n").as_bytes())?;
+    Ok(token)
+}
+
+/// How a client on this machine reaches a listener at `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn is_ready(node: Option<&Node>) -> bool {
+    let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+}
+
+/// Frees, now and then, what no Module refers to any more.
+async fn collect_images(client: Client, images: Images) {
+    loop {
+        tokio::time::sleep(timeouts::IMAGE_COLLECTION).await;
+        match coracle_images::collect(&client, &images, timeouts::IMAGE_GRACE).await {
+            Ok(collected) if collected.blobs > 0 => tracing::info!(?collected, "images collected"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "images could not be collected"),
+        }
+    }
+}
