@@ -30,7 +30,7 @@ mod stdio;
 mod stop;
 
 pub use compile::Source;
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{LoadError, StartError};
 pub use instance::{Exit, ExitReason, Instance, Waiter};
 pub use memory::MemoryAccount;
