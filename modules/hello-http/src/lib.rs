@@ -1,10 +1,16 @@
 //! Answers every path with the name of its pod; `/healthz` with "ok".
 
+use std::sync::Once;
+
 use coracle_guest::http::{Request, Response};
 
 coracle_guest::http_handler!(answer);
 
+/// An instance answers many requests; its first is worth a line in the log.
+static FIRST: Once = Once::new();
+
 fn answer(request: Request) -> Response {
+    FIRST.call_once(|| println!("{} answers its first request", name()));
     match (request.method(), request.path()) {
         ("GET" | "HEAD", "/healthz") => Response::text(200, "ok\n"),
         ("GET" | "HEAD", _) => Response::text(200, format!("Hello from {}\n", name())),
