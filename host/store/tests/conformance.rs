@@ -1,5 +1,7 @@
 //! The conformance suite on every backend, and what only one of them can show.
 
+#![expect(clippy::unwrap_used, reason = "all of it is a test")]
+
 use std::sync::Arc;
 
 use coracle_store::{MemoryStore, RedbStore, Store, conformance};

@@ -77,7 +77,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens or makes the file, and reads everything in it.
+    /// Opens the file, or makes one, and reads everything in it.
     pub(super) fn open(path: &Path) -> Result<(Self, Entries)> {
         make(path).map_err(|error| Failure::Make(path.into(), error))?;
         let database = Database::builder().set_cache_size(CACHE).create(path);
@@ -85,6 +85,11 @@ impl File {
             DatabaseError::DatabaseAlreadyOpen => Failure::InUse(path.into()),
             error => Failure::Open(path.into(), error.into()),
         })?;
+        Self::of(path, database)
+    }
+
+    /// Reads everything in `database`, which is at `path`.
+    pub(super) fn of(path: &Path, database: Database) -> Result<(Self, Entries)> {
         let mut file = Self { path: path.into(), database, reserved: 0, compacted: 0 };
         let reading = file.database.begin_read().map_err(|error| file.unreadable(error))?;
         let tables = reading.list_tables().map_err(|error| file.unreadable(error))?.count();

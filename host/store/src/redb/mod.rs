@@ -4,6 +4,8 @@
 //! states and events are not kept across a restart.
 
 mod file;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
@@ -13,7 +15,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::history::History;
+use crate::history::{Entries, History};
 use crate::write::{Change, Write};
 use crate::{Entry, Error, Options, Page, Range, Result, Revision, Store, Value, Watch};
 use file::{Failure, File};
@@ -39,6 +41,10 @@ impl RedbStore {
     /// The same with bounds of its own.
     pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let (file, entries) = File::open(path)?;
+        Self::start(file, entries, options)
+    }
+
+    fn start(file: File, entries: Entries, options: Options) -> Result<Self> {
         let lazy_delay = options.lazy_delay;
         let history = Arc::new(History::new(entries, file.reserved(), options));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
