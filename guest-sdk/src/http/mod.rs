@@ -56,10 +56,7 @@ pub fn serve(
     request: wasi::IncomingRequest,
     answer: wasi::ResponseOutparam,
 ) {
-    let response = match Request::receive(request) {
-        Ok(request) => handler(request),
-        Err(error) => Response::text(400, format!("{error}\n")),
-    };
+    let response = handler(Request::new(request));
     if let Err(error) = response.send(answer) {
         eprintln!("the response could not be sent: {error}");
     }

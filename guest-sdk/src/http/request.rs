@@ -1,5 +1,6 @@
 //! A request as the handler gets it.
 
+use std::cell::OnceCell;
 use std::io::{self, Read};
 
 use super::{Header, entries, find, method_name};
@@ -7,61 +8,76 @@ use crate::bindings::wasi::http::types as wasi;
 use crate::bindings::wasi::io::streams::InputStream;
 use crate::stream;
 
-/// A request. Its body is read as it arrives, by [`Read`] on [`Request::body`].
+/// A request. What of it is not looked at is not fetched from the host.
 #[derive(Debug)]
 pub struct Request {
-    method: String,
-    target: String,
-    authority: Option<String>,
-    headers: Vec<Header>,
-    body: Body,
+    request: wasi::IncomingRequest,
+    method: OnceCell<String>,
+    target: OnceCell<String>,
+    authority: OnceCell<Option<String>>,
+    headers: OnceCell<Vec<Header>>,
+    body: Option<Body>,
 }
 
 impl Request {
-    pub(super) fn receive(request: wasi::IncomingRequest) -> io::Result<Self> {
-        let body = request.consume().map_err(|()| io::Error::other("the request has no body"))?;
-        Ok(Self {
-            method: method_name(request.method()),
-            target: request.path_with_query().unwrap_or_else(|| "/".to_owned()),
-            authority: request.authority(),
-            headers: entries(&request.headers()),
-            body: Body::new(body)?,
-        })
+    pub(super) fn new(request: wasi::IncomingRequest) -> Self {
+        Self {
+            request,
+            method: OnceCell::new(),
+            target: OnceCell::new(),
+            authority: OnceCell::new(),
+            headers: OnceCell::new(),
+            body: None,
+        }
     }
 
     /// `GET`, `POST`, ...
     pub fn method(&self) -> &str {
-        &self.method
+        self.method.get_or_init(|| method_name(self.request.method()))
     }
 
     /// The path, without the query.
     pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
+        self.target().split('?').next().unwrap_or_default()
     }
 
     /// What follows the path's `?`.
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    fn target(&self) -> &str {
+        self.target.get_or_init(|| match self.request.path_with_query() {
+            Some(target) => target,
+            None => "/".to_owned(),
+        })
     }
 
     /// The host (and port) that the client asked for.
     pub fn authority(&self) -> Option<&str> {
-        self.authority.as_deref()
+        self.authority.get_or_init(|| self.request.authority()).as_deref()
     }
 
     /// The first header of this name, if its value is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        find(&self.headers, name)
+        find(self.headers(), name)
     }
 
     /// Every header.
     pub fn headers(&self) -> &[Header] {
-        &self.headers
+        self.headers.get_or_init(|| entries(&self.request.headers()))
     }
 
-    /// The body, as it arrives.
-    pub fn body(&mut self) -> &mut Body {
-        &mut self.body
+    /// The body, read as it arrives by [`Read`].
+    pub fn body(&mut self) -> io::Result<&mut Body> {
+        let body = match self.body.take() {
+            Some(body) => body,
+            None => {
+                let body = self.request.consume();
+                Body::new(body.map_err(|()| io::Error::other("the request has no body"))?)?
+            }
+        };
+        Ok(self.body.insert(body))
     }
 }
 
