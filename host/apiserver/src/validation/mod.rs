@@ -1,6 +1,8 @@
 //! The rules that objects must obey. Pure: an object in, its faults out, with Kubernetes' paths
 //! and sentences (`k8s.io/kubernetes/pkg/apis/*/validation`). Knows no verbs and no store.
 
+mod meta;
+
 use k8s_openapi::api::apps::v1::*;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::*;
@@ -11,6 +13,13 @@ use coracle_api::module::Module;
 pub(crate) use coracle_api::meta::{
     dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain,
 };
+
+pub(crate) use meta::object_meta;
+
+/// One fault for each complaint about `value`.
+fn all(path: &str, value: &str, complaints: Vec<String>) -> Vec<Cause> {
+    complaints.iter().map(|complaint| Cause::invalid(path, value, complaint)).collect()
+}
 
 /// A field that may not change.
 pub(crate) fn immutable<T: PartialEq + serde::Serialize>(path: &str, new: &T, old: &T) -> Vec<Cause> {

@@ -1,0 +1,48 @@
+//! JSON patches: a list of operations (RFC 6902).
+
+use serde_json::Value;
+
+use super::PatchError;
+
+/// The most operations that one patch may have.
+const MAX_OPERATIONS: usize = 10_000;
+
+pub(super) fn apply(mut current: Value, patch: &[u8]) -> Result<Value, PatchError> {
+    let patch: json_patch::Patch = serde_json::from_slice(patch)
+        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
+    let actual = patch.0.len();
+    if actual > MAX_OPERATIONS {
+        return Err(PatchError::TooLong { max: MAX_OPERATIONS, actual });
+    }
+    // The tree is thrown away on errors: there is nothing to roll back.
+    json_patch::patch_unsafe(&mut current, &patch).map_err(|_| {
+        let text = "the server rejected our request due to an error in our request";
+        PatchError::Unfit(text.into())
+    })?;
+    Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations() {
+        let patch = br#"[{"op":"test","path":"/a","value":1},{"op":"replace","path":"/a","value":2},
+            {"op":"add","path":"/b/-","value":3},{"op":"remove","path":"/c"}]"#;
+        let patched = apply(json!({"a": 1, "b": [], "c": 0}), patch).unwrap();
+        assert_eq!(patched, json!({"a": 2, "b": [3]}));
+    }
+
+    #[test]
+    fn faults() {
+        let unfit = apply(json!({}), br#"[{"op":"remove","path":"/a"}]"#).unwrap_err();
+        assert!(matches!(unfit, PatchError::Unfit(_)));
+        let failed = apply(json!({"a": 1}), br#"[{"op":"test","path":"/a","value":2}]"#);
+        assert!(matches!(failed, Err(PatchError::Unfit(_))));
+        assert!(matches!(apply(json!({}), b"{}"), Err(PatchError::Malformed(_))));
+        let many = format!("[{}]", vec![r#"{"op":"test","path":"","value":{}}"#; 10_001].join(","));
+        assert!(matches!(apply(json!({}), many.as_bytes()), Err(PatchError::TooLong { .. })));
+    }
+}
