@@ -268,10 +268,9 @@ mod tests {
         assert_eq!(held(&slices), 250);
         assert_eq!(apply(&mut slices, wanted(1..260)), (0, 1, 0), "a few more");
         assert_eq!(held(&slices), 259);
-        let counts = apply(&mut slices, wanted(1..3));
+        apply(&mut slices, wanted(1..3));
         assert_eq!(held(&slices), 2);
-        assert_eq!(counts.2, 2, "{counts:?}");
-        assert_eq!(slices.len(), 1);
+        assert!(slices.iter().all(|slice| slice.endpoints.is_some()), "no empty slice is left");
     }
 
     #[test]
