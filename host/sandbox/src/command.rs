@@ -4,42 +4,28 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use tokio::sync::oneshot;
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{InstancePre, PoolConcurrencyLimitError};
+use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::container::Container;
+use crate::StartError;
+use crate::capabilities::Guest;
+use crate::container::{Container, CoreGuest};
 use crate::failure;
 use crate::instance::Ended;
-use crate::module::{Code, Module};
-use crate::{ExitReason, StartError};
 
 /// Tells the starter whether the guest has come up.
 pub(crate) type Started = oneshot::Sender<Result<(), StartError>>;
 
-/// Runs a command to its end; none if it did not start.
-pub(crate) async fn run(container: &Container, module: &Module, started: Started) -> Option<Ended> {
-    let hears = module.hears_stops();
-    let ended = match &module.code {
-        Code::Core(pre) => core(container, pre, hears, started).await,
-        Code::Command(pre) => component(container, pre, hears, started).await,
-        // Handlers are served, not run.
-        Code::Http(_) => Err(None),
-    };
-    let ended = ended.map_or_else(|early| early, Some);
-    if ended.as_ref().is_some_and(|ended| ended.reason == ExitReason::OomKilled) {
-        container.meter.oom_kill();
-    }
-    ended
-}
-
 /// The error is an end before the guest's entry point; none if the guest did not even start.
-type Result<T, E = Option<Ended>> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Option<Ended>> = std::result::Result<T, E>;
 
-async fn core(
+/// Runs a core module's `_start` to its end. It cannot hear of stops.
+pub(crate) async fn core(
     container: &Container,
-    pre: &wasmtime::InstancePre<crate::container::CoreGuest>,
-    hears: bool,
+    pre: &InstancePre<CoreGuest>,
     started: Started,
 ) -> Result<Ended> {
+    let hears = false;
     let (mut store, started) = or_refuse(container.core_store(), started)?;
     let counter = store.counter();
     let instance = {
@@ -61,9 +47,10 @@ async fn core(
     })
 }
 
-async fn component(
+/// Runs a component's `wasi:cli/run` to its end.
+pub(crate) async fn component(
     container: &Container,
-    pre: &wasmtime_wasi::p2::bindings::CommandPre<crate::capabilities::Guest>,
+    pre: &CommandPre<Guest>,
     hears: bool,
     started: Started,
 ) -> Result<Ended> {

@@ -14,7 +14,7 @@ use crate::capabilities::Linkers;
 use crate::compile::Compiler;
 use crate::container::Container;
 use crate::cpu::Cpu;
-use crate::instance::{Instance, Waiter};
+use crate::instance::{ExitReason, Instance, Waiter};
 use crate::meter::{EngineUsage, Meter};
 use crate::module::Code;
 use crate::stdio::Console;
@@ -201,11 +201,15 @@ impl Engine {
         runtime.spawn(async move {
             let ended = match &module.code {
                 Code::Http(pre) => http::serve(&container, pre, http, started).await,
-                Code::Command(_) | Code::Core(_) => {
-                    command::run(&container, &module, started).await
+                Code::Core(pre) => command::core(&container, pre, started).await,
+                Code::Command(pre) => {
+                    command::component(&container, pre, module.hears_stops(), started).await
                 }
             };
-            let Some(ended) = ended else { return };
+            let Some(ended) = ended.map_or_else(|early| early, Some) else { return };
+            if ended.reason == ExitReason::OomKilled {
+                container.meter.oom_kill();
+            }
             tracing::debug!(guest = container.name, ?ended, "guest ended");
             if tokio::time::timeout(LAST_WORDS, container.console.drain()).await.is_err() {
                 tracing::warn!(guest = container.name, "nobody took the guest's last prints");

@@ -4,6 +4,7 @@
 mod clock;
 mod outgoing;
 mod shutdown;
+mod sockets;
 
 use coracle_network::Interface;
 use wasmtime::component::ResourceTable;
@@ -17,6 +18,7 @@ use crate::memory::Limiter;
 use crate::stop::Stop;
 use outgoing::Outgoing;
 use shutdown::{ShutdownView, ShutdownViewOf};
+use sockets::{SocketsCtxView, SocketsView};
 
 /// The most resources (streams, files, sockets, requests) that one guest may hold at once.
 const MAX_RESOURCES: usize = 65_536;
@@ -57,6 +59,12 @@ impl WasiHttpView for Guest {
     }
 }
 
+impl SocketsView for Guest {
+    fn sockets(&mut self) -> SocketsCtxView<'_> {
+        SocketsCtxView { table: &mut self.table, interface: &self.interface }
+    }
+}
+
 impl ShutdownViewOf for Guest {
     fn shutdown(&mut self) -> ShutdownView<'_> {
         ShutdownView { table: &mut self.table, stop: &self.stop }
@@ -82,6 +90,7 @@ fn component(wasm: &wasmtime::Engine) -> wasmtime::Result<wasmtime::component::L
     shutdown::add_to_linker(&mut linker)?;
     // The pod network takes the place of the host's; UDP stays the host's, of which none is allowed.
     linker.allow_shadowing(true);
+    sockets::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

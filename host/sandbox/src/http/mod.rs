@@ -10,12 +10,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_network::Stream;
+use coracle_network::{Listener, Stream};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::capabilities::Guest;
@@ -23,27 +25,19 @@ use crate::command::{Started, bring_up, or_refuse};
 use crate::container::Container;
 use crate::instance::{Ended, ExitReason};
 use crate::spec::HttpSpec;
-use crate::stop::Stop;
 use crate::{StartError, failure};
 use handler::Handler;
 use pool::Pool;
 
 /// How long a client may take to send a request's head, or to send the next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long answers may still take to be delivered when there will be no others.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that a connection buffers in each direction.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves a handler until it is stopped; none if it did not start.
+/// Serves a handler until it is stopped.
 pub(crate) async fn serve(
-    container: &Arc<Container>,
-    pre: &ProxyPre<Guest>,
-    spec: HttpSpec,
-    started: Started,
-) -> Option<Ended> {
-    serve_or_refuse(container, pre, spec, started).await.map_or_else(|early| early, Some)
-}
-
-async fn serve_or_refuse(
     container: &Arc<Container>,
     pre: &ProxyPre<Guest>,
     spec: HttpSpec,
@@ -52,7 +46,7 @@ async fn serve_or_refuse(
     let port = spec.port;
     let listening =
         container.interface.listen(port).map_err(|source| StartError::Listen { port, source });
-    let (mut listener, started) = or_refuse(listening, started)?;
+    let (listener, started) = or_refuse(listening, started)?;
     let pool = Pool::new(container.clone(), pre.clone(), &spec);
 
     // One instance comes up before the guest counts as started, to see that it can.
@@ -65,59 +59,85 @@ async fn serve_or_refuse(
     };
     pool.adopt(store, proxy);
 
-    let permits = Arc::new(Semaphore::new(spec.max_connections.max(1) as usize));
     let handler = Handler::new(container.clone(), pool.clone(), &spec);
-    let mut connections = JoinSet::new();
-    let mut stop = container.stop.clone();
-    let mut shrinking = pin!(pool.shrink());
-    loop {
-        let accepting = async {
-            let permit = permits.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        tokio::select! {
-            biased;
-            () = stop.asked() => break,
-            ended = handler.over() => return Ok(ended),
-            () = &mut shrinking => {}
-            Some(_) = connections.join_next() => {}
-            accepted = accepting => match accepted {
-                (Ok(permit), Ok(accepted)) => {
-                    let (handler, stop) = (handler.clone(), stop.clone());
-                    connections.spawn(connection(handler, accepted.stream, stop, permit));
-                }
-                (_, Err(error)) => {
-                    let message = Some(error.to_string());
-                    return Ok(Ended { code: 137, reason: ExitReason::Stopped, message });
-                }
-                (Err(_), _) => break,
-            },
-        }
-    }
-
-    // New connections are refused from here on; what was accepted is answered within the grace.
-    drop(listener);
-    let mut overdue = stop.clone();
-    let ended = tokio::select! {
-        biased;
-        ended = overdue.interrupted(true) => ended,
-        ended = handler.over() => ended,
-        () = async {
-            while connections.join_next().await.is_some() {}
-            handler.idle().await;
-        } => Ended::with_code(0),
+    let mut server = Server {
+        handler: handler.clone(),
+        connections: JoinSet::new(),
+        closing: CancellationToken::new(),
     };
-    connections.shutdown().await;
+    let mut stop = container.stop.clone();
+    let over = tokio::select! {
+        biased;
+        () = stop.asked() => None,
+        ended = handler.over() => Some(ended),
+        ended = server.accept(listener, &spec) => Some(ended),
+        () = pool.shrink() => None,
+    };
+    // New connections are refused from here on, and those that are open close after the answer
+    // that they are waiting for.
+    server.closing.cancel();
+    let ended = match over {
+        Some(ended) => {
+            // Nothing further will be answered; what has been is let go.
+            let _ = timeout(FAREWELL, server.closed()).await;
+            ended
+        }
+        None => tokio::select! {
+            biased;
+            ended = stop.interrupted(true) => ended,
+            ended = handler.over() => ended,
+            () = server.closed() => Ended::with_code(0),
+        },
+    };
+    server.connections.shutdown().await;
     handler.cut().await;
     Ok(ended)
 }
 
-async fn connection(
+/// The connections of one handler.
+struct Server {
     handler: Arc<Handler>,
-    stream: Stream,
-    mut stop: Stop,
-    _permit: OwnedSemaphorePermit,
-) {
+    connections: JoinSet<()>,
+    closing: CancellationToken,
+}
+
+impl Server {
+    /// Accepts connections for as long as the guest has an address.
+    async fn accept(&mut self, mut listener: Listener, spec: &HttpSpec) -> Ended {
+        let permits = Arc::new(Semaphore::new(spec.max_connections.max(1) as usize));
+        loop {
+            let accepting = async {
+                let permit = permits.clone().acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            tokio::select! {
+                (permit, accepted) = accepting => match accepted {
+                    Ok(accepted) => {
+                        let (handler, closing) = (self.handler.clone(), self.closing.clone());
+                        let serving = connection(handler, accepted.stream, closing);
+                        self.connections.spawn(async move {
+                            let _permit = permit;
+                            serving.await;
+                        });
+                    }
+                    Err(error) => {
+                        let message = Some(error.to_string());
+                        return Ended { code: 137, reason: ExitReason::Stopped, message };
+                    }
+                },
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    /// Returns when every connection is closed and every request is done.
+    async fn closed(&mut self) {
+        while self.connections.join_next().await.is_some() {}
+        self.handler.idle().await;
+    }
+}
+
+async fn connection(handler: Arc<Handler>, stream: Stream, closing: CancellationToken) {
     let service = service_fn(move |request| {
         let handler = handler.clone();
         async move { Ok::<_, std::convert::Infallible>(handler.answer(request).await) }
@@ -132,7 +152,7 @@ async fn connection(
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
-        () = stop.asked() => {
+        () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -16,7 +16,7 @@ use super::ip_name_lookup::{Host, HostResolveAddressStream};
 use super::pending::{Pending, glance};
 
 /// The resource `resolve-address-stream`.
-pub(crate) struct Lookup(Pending<Result<VecDeque<IpAddr>, ErrorCode>>);
+pub struct Lookup(Pending<Result<VecDeque<IpAddr>, ErrorCode>>);
 
 impl Host for SocketsCtxView<'_> {
     fn resolve_addresses(

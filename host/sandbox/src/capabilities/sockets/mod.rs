@@ -38,6 +38,7 @@ mod bindings {
         ",
         world: "coracle:sockets/imports",
         imports: { default: trappable },
+        require_store_data_send: true,
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,

@@ -16,7 +16,7 @@ use super::pending::{Pending, glance};
 use super::stream::{Connection, Input, Output};
 
 /// The resource `tcp-socket`.
-pub(crate) struct TcpSocket {
+pub struct TcpSocket {
     pub(super) family: IpAddressFamily,
     pub(super) options: Options,
     backlog: usize,

@@ -1,0 +1,13 @@
+//! Real guests, from bytes to their end. One file for each side of a guest's life.
+
+mod cache;
+mod cluster;
+mod commands;
+mod cpu;
+mod density;
+mod handlers;
+mod limits;
+mod links;
+mod output;
+mod stop;
+mod wat;
