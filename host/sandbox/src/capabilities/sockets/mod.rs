@@ -20,7 +20,7 @@ mod tests;
 use coracle_network::Interface;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
-#[allow(missing_docs, unreachable_pub, reason = "generated")]
+#[allow(unreachable_pub, reason = "generated")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: [
