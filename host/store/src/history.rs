@@ -168,19 +168,24 @@ fn overlaid<'a>(
 
 impl State {
     /// The newest entries under `prefix` that stand behind the key `after`.
-    fn newest_behind<'a>(
-        &'a self,
-        prefix: &'a str,
+    fn newest_behind(
+        &self,
+        prefix: &str,
         after: Option<&str>,
-    ) -> impl Iterator<Item = (&'a str, &'a Arc<Entry>)> {
+    ) -> impl Iterator<Item = (&str, &Arc<Entry>)> + use<'_> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.newest
-            .range::<str, _>((start, Bound::Unbounded))
+        let end = successor(prefix);
+        let ahead = end.as_deref().is_none_or(|end| after.is_none_or(|after| after < end));
+        // Bounded by the map, not by looking at each key: counting touches no entry then.
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        ahead
+            .then(|| self.newest.range::<str, _>((start, end)))
+            .into_iter()
+            .flatten()
             .map(|(key, entry)| (&**key, entry))
-            .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// The events with revisions above `after`.
@@ -246,6 +251,18 @@ impl State {
     }
 }
 
+/// The least string above all that begin with `prefix`; `None` if there is none.
+fn successor(prefix: &str) -> Option<String> {
+    let mut prefix = prefix.to_owned();
+    while let Some(last) = prefix.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            prefix.push(next);
+            return Some(prefix);
+        }
+    }
+    None
+}
+
 /// About how much memory the log keeps alive for an event.
 fn size(event: &Event) -> usize {
     let previous = event.previous.as_ref().map_or(0, |entry| entry.value.len());
@@ -308,6 +325,15 @@ mod tests {
         assert_eq!(oldest(&history), 0);
         create(&history, "/c", 61_000);
         assert_eq!(oldest(&history), 1);
+    }
+
+    #[test]
+    fn a_prefix_ends_before_its_successor() {
+        assert_eq!(successor(""), None);
+        assert_eq!(successor("/a/").as_deref(), Some("/a0"));
+        assert_eq!(successor("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(successor("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(successor("\u{10ffff}"), None);
     }
 
     #[test]
