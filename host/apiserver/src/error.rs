@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 /// The result of everything on the way of a request.
-pub type Result<T, E = ApiError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// `metav1.StatusReason`, with its HTTP code in [`Reason::code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub enum CauseReason {
     FieldValueTooLong,
     FieldValueTooMany,
     FieldValueTypeInvalid,
+    NamespaceTerminating,
+    ResourceVersionTooLarge,
 }
 
 /// One fault in one field of an object.
@@ -83,7 +85,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    fn new(reason: CauseReason, field: impl Into<String>, message: String) -> Self {
+    pub(crate) fn new(reason: CauseReason, field: impl Into<String>, message: String) -> Self {
         Self { reason, field: field.into(), message }
     }
 
@@ -159,6 +161,8 @@ pub struct ApiError {
     pub causes: Vec<Cause>,
     /// When to try again, in seconds.
     pub retry_after: Option<u32>,
+    /// Where an expired list can be taken up again.
+    pub continue_at: Option<String>,
 }
 
 /// What a failed request was about: `metav1.StatusDetails`.
@@ -192,7 +196,14 @@ fn subject(group: &str, kind: &str, name: &str) -> Option<Subject> {
 impl ApiError {
     /// An error with nothing but a reason and a sentence.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), subject: None, causes: vec![], retry_after: None }
+        Self {
+            reason,
+            message: message.into(),
+            subject: None,
+            causes: vec![],
+            retry_after: None,
+            continue_at: None,
+        }
     }
 
     /// The request cannot be understood.
@@ -267,6 +278,27 @@ impl ApiError {
         Self::new(Reason::MethodNotAllowed, message)
     }
 
+    /// The request's body, or what would be stored, is too large.
+    pub fn too_large(why: impl std::fmt::Display) -> Self {
+        Self::new(Reason::RequestEntityTooLarge, format!("Request entity too large: {why}"))
+    }
+
+    /// The state that the request asks for is not written yet.
+    pub(crate) fn future(asked: u64, current: u64) -> Self {
+        let cause = Cause::new(
+            CauseReason::ResourceVersionTooLarge,
+            String::new(),
+            "Too large resource version".into(),
+        );
+        let message =
+            format!("Timeout: Too large resource version: {asked}, current: {current}");
+        Self {
+            causes: vec![cause],
+            retry_after: Some(1),
+            ..Self::new(Reason::Timeout, message)
+        }
+    }
+
     /// The history that the request needs is forgotten.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(Reason::Expired, message)
@@ -287,11 +319,14 @@ impl ApiError {
         }
         if !self.causes.is_empty() {
             let causes = self.causes.iter().map(|cause| {
-                json!({
+                let mut shown = json!({
                     "reason": format!("{:?}", cause.reason),
                     "message": cause.message,
-                    "field": cause.field,
-                })
+                });
+                if !cause.field.is_empty() {
+                    shown["field"] = json!(cause.field);
+                }
+                shown
             });
             details.insert("causes".into(), causes.collect());
         }
@@ -307,6 +342,9 @@ impl ApiError {
             "reason": format!("{:?}", self.reason),
             "code": code,
         });
+        if let Some(token) = &self.continue_at {
+            status["metadata"]["continue"] = json!(token);
+        }
         if !details.is_empty() {
             status["details"] = details.into();
         }
@@ -331,14 +369,7 @@ impl From<StoreError> for ApiError {
             StoreError::Compacted { asked, oldest } => {
                 Self::expired(format!("too old resource version: {asked} ({oldest})"))
             }
-            StoreError::Future { asked, current } => Self {
-                causes: vec![],
-                retry_after: Some(1),
-                ..Self::new(
-                    Reason::Timeout,
-                    format!("Too large resource version: {asked}, current: {current}"),
-                )
-            },
+            StoreError::Future { asked, current } => Self::future(asked, current),
             StoreError::Lagged => Self::expired("the watcher fell behind; list again"),
             StoreError::Closed => {
                 Self::new(Reason::ServiceUnavailable, "the server is shutting down")

@@ -1,11 +1,33 @@
 //! From HTTP to the store: the API server.
 //!
 //! A request passes the filters of [`chain`], finds its kind in the table of [`kinds`], and runs
-//! one of the verbs in [`endpoints`], which are written once over `dyn Kind`. This room alone
-//! touches the store; it imports `api` and `store` and nothing else of the house.
+//! one of the verbs in [`endpoints`], which are written once over `dyn Kind`; what a verb does to
+//! objects and store stands in [`registry`]. This room alone touches the store; it imports `api`
+//! and `store` and nothing else of the house.
 
+mod admission;
+mod authn;
+mod authz;
+mod chain;
+mod client;
+mod config;
+mod endpoints;
 mod error;
+mod flow;
 mod kinds;
+mod metrics;
+mod patch;
 mod registry;
+mod request;
+mod server;
+mod timeouts;
+mod validation;
 
+#[cfg(test)]
+mod tests;
+
+pub use authn::{Identity, PeerCertificate, StaticToken};
+pub use client::client;
+pub use config::{Config, Kubelets, Limits, NoKubelets, Unreachable};
 pub use error::{ApiError, Cause, CauseReason, Reason};
+pub use server::ApiServer;

@@ -16,7 +16,7 @@ pub(crate) fn encode(object: &mut dyn Object) -> serde_json::Result<Value> {
     object.meta_mut().resource_version = Some(MARK.clone());
     let bytes = bytes::Bytes::from(object.json()?);
     let mark = MARK.as_bytes();
-    Ok(match bytes.windows(mark.len()).position(|window| window == mark) {
+    Ok(match memchr::memmem::find(&bytes, mark) {
         Some(at) => Value::with_hole(bytes.slice(..at), bytes.slice(at + mark.len()..)),
         None => Value::plain(bytes),
     })

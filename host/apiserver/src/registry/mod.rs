@@ -1,9 +1,44 @@
-//! What a kind is, what an object is, and where both are kept. Knows nothing of HTTP.
+//! What a kind is, what an object is, where both are kept, and what a write does to them on its
+//! way into the store. Knows nothing of HTTP.
 
+mod allocators;
 mod codec;
+mod create;
+mod delete;
+mod events;
+mod facts;
+mod keys;
 mod kind;
+mod metadata;
 mod object;
+mod table;
+mod update;
 
+use crate::authn::Identity;
+use crate::server::Server;
+
+pub(crate) use allocators::Allocators;
 pub(crate) use codec::encode;
+pub(crate) use create::create;
+pub(crate) use delete::{DeleteOptions, Deleted, delete};
+pub(crate) use events::sweep as sweep_events;
+pub(crate) use facts::{Facts, Selection};
+pub(crate) use keys::{key, prefix, split};
 pub(crate) use kind::{Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy};
 pub(crate) use object::Object;
+pub(crate) use table::{QUESTIONS, Registry, Resource};
+pub(crate) use update::{Change, update};
+
+/// What a write knows besides its object.
+#[derive(Clone, Copy)]
+pub(crate) struct Write<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) kind: &'a dyn Kind,
+    pub(crate) identity: &'a Identity,
+    /// Empty for cluster-scoped kinds.
+    pub(crate) namespace: &'a str,
+    /// Empty for the object itself.
+    pub(crate) subresource: &'a str,
+    /// Whether everything is to be done but the writing.
+    pub(crate) dry_run: bool,
+}

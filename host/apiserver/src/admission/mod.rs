@@ -1,0 +1,103 @@
+//! What is checked of, and added to, every write whatever its kind: one plugin a file, in the
+//! order of one list. Plugins may read the store; they never write.
+
+mod namespace_lifecycle;
+mod priority;
+mod service_account;
+mod tolerations;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::registry::{Object, Write};
+
+/// What a write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The write that a plugin judges.
+#[derive(Clone, Copy)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) write: Write<'a>,
+    /// Empty while a name is still to be generated.
+    pub(crate) name: &'a str,
+}
+
+impl Attributes<'_> {
+    /// Whether the write is about a whole object of that kind.
+    fn is(&self, group: &str, plural: &str) -> bool {
+        let names = self.write.kind.names();
+        names.group == group && names.plural == plural && self.write.subresource.is_empty()
+    }
+}
+
+#[async_trait]
+pub(crate) trait Plugin: Send + Sync + 'static {
+    /// Whether the plugin has anything to do with such writes.
+    fn handles(&self, attributes: &Attributes<'_>) -> bool;
+
+    /// Completes an object that is created or updated.
+    async fn admit(
+        &self,
+        _attributes: &Attributes<'_>,
+        _object: &mut dyn Object,
+        _old: Option<&dyn Object>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses a write. Deletions have no new object, creations no old one.
+    async fn validate(
+        &self,
+        _attributes: &Attributes<'_>,
+        _object: Option<&dyn Object>,
+        _old: Option<&dyn Object>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The plugins in their order.
+pub(crate) struct Admission(Vec<Box<dyn Plugin>>);
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self(vec![
+            Box::new(namespace_lifecycle::NamespaceLifecycle),
+            Box::new(service_account::ServiceAccount),
+            Box::new(tolerations::DefaultTolerationSeconds),
+            Box::new(priority::Priority),
+        ])
+    }
+}
+
+impl Admission {
+    pub(crate) async fn admit(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut dyn Object,
+        old: Option<&dyn Object>,
+    ) -> Result<()> {
+        for plugin in self.0.iter().filter(|plugin| plugin.handles(attributes)) {
+            plugin.admit(attributes, object, old).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn validate(
+        &self,
+        attributes: &Attributes<'_>,
+        object: Option<&dyn Object>,
+        old: Option<&dyn Object>,
+    ) -> Result<()> {
+        for plugin in self.0.iter().filter(|plugin| plugin.handles(attributes)) {
+            plugin.validate(attributes, object, old).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! The filters that every request passes, in order.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use coracle_api::dice;
+use futures::FutureExt;
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::authn::Identity;
+use crate::authz::{Attributes, Decision, ResourceAttributes};
+use crate::endpoints::{self, Call, Resource};
+use crate::error::{ApiError, Reason, Result};
+use crate::metrics::RequestLabels;
+use crate::request::{Params, Route, Verb};
+use crate::server::Server;
+use crate::timeouts;
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Answers a request. Nothing that happens on its way reaches another request.
+pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Response<Body> {
+    let started = Instant::now();
+    let id = dice::uuid();
+    let gzip = endpoints::accepts_gzip(request.headers());
+    let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
+    let answer = AssertUnwindSafe(admit(&server, request, &mut labels)).catch_unwind().await;
+    let mut response = match answer {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::debug!(id, verb = labels.verb, resource = labels.resource, %error, "refused");
+            error.into_response()
+        }
+        Err(panic) => {
+            let cause = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            tracing::error!(id, verb = labels.verb, resource = labels.resource, cause, "panic");
+            let message =
+                "This request caused apiserver to panic. Look in the logs for details.";
+            ApiError::new(Reason::InternalError, message).into_response()
+        }
+    };
+    server.metrics.answered(&labels, response.status().as_u16(), started.elapsed());
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(AUDIT_ID, id);
+    }
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
+    if gzip { endpoints::compress(response).await } else { response }
+}
+
+/// Authentication, routing, authorization, limits, time; then the endpoint.
+async fn admit(
+    server: &Arc<Server>,
+    request: Request<Body>,
+    labels: &mut RequestLabels,
+) -> Result<Response<Body>> {
+    let identity = match server.authenticator.authenticate(&request)? {
+        Some(identity) => identity,
+        None if is_public(request.uri().path()) => Arc::new(Identity::anonymous()),
+        None => return Err(ApiError::unauthorized()),
+    };
+    let params = Params::read(request.uri());
+    let (verb, target) = match Route::read(request.method(), request.uri().path(), &params) {
+        Route::Resource(verb, target) => (verb, target),
+        Route::Path => return path(server, identity, params, request, labels).await,
+    };
+    let resource = server.registry.resource(&target);
+    *labels = endpoints::labels(verb, &target, resource.as_ref());
+    authorize(
+        server,
+        &Attributes {
+            identity: &identity,
+            verb: verb.as_str(),
+            resource: Some(ResourceAttributes {
+                group: &target.group,
+                resource: &target.resource,
+                subresource: &target.subresource,
+                namespace: &target.namespace,
+                name: &target.name,
+            }),
+            path: request.uri().path(),
+        },
+    )?;
+    let resource = resource.ok_or_else(ApiError::no_such_path)?;
+    let long = verb == Verb::Watch || target.subresource == "log" && params.flag("follow");
+    let place = if long { None } else { server.flow.enter(&identity, verb.writes())? };
+    let counted = (!long).then(|| server.metrics.enter(verb.writes()));
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers;
+    let call = Call { server: server.clone(), identity, verb, target, params, headers };
+    let answer = match resource {
+        Resource::Stored(kind) => endpoints::stored(call, kind, body).left_future(),
+        Resource::Virtual(names) => endpoints::created_only(call, names, body).right_future(),
+    };
+    let answer = if long { answer.await } else { timed(answer).await };
+    drop((place, counted));
+    answer
+}
+
+/// Everything that is no resource.
+async fn path(
+    server: &Arc<Server>,
+    identity: Arc<Identity>,
+    params: Params,
+    request: Request<Body>,
+    labels: &mut RequestLabels,
+) -> Result<Response<Body>> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    labels.verb = endpoints::method(&parts.method);
+    if !is_public(path) {
+        let verb = parts.method.as_str().to_ascii_lowercase();
+        authorize(server, &Attributes { identity: &identity, verb: &verb, resource: None, path })?;
+    }
+    if endpoints::is_own(path) {
+        return timed(endpoints::path(server, &params, &parts)).await;
+    }
+    parts.extensions.insert(identity);
+    let request = Request::from_parts(parts, body);
+    let response = server.extra.clone().oneshot(request).await;
+    Ok(response.unwrap_or_else(|never| match never {}))
+}
+
+/// Paths that say nothing about the cluster's content.
+fn is_public(path: &str) -> bool {
+    let root = path.split('/').nth(1).unwrap_or_default();
+    matches!(root, "healthz" | "livez" | "readyz" | "version" | "ui")
+}
+
+fn authorize(server: &Server, attributes: &Attributes<'_>) -> Result<()> {
+    match server.authorizer.authorize(attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Refuse(reason) => Err(attributes.forbidden(&reason)),
+    }
+}
+
+async fn timed(answer: impl Future<Output = Result<Response<Body>>>) -> Result<Response<Body>> {
+    tokio::time::timeout(timeouts::REQUEST, answer).await.unwrap_or_else(|_| {
+        let message = "Timeout: request did not complete within the allotted timeout";
+        Err(ApiError::new(Reason::Timeout, message))
+    })
+}

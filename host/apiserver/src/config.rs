@@ -1,0 +1,91 @@
+//! What the API server is told by the program around it.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use prometheus_client::registry::Registry;
+
+use crate::authn::StaticToken;
+
+/// Everything that the program around it decides for an [`ApiServer`](crate::ApiServer).
+pub struct Config {
+    /// The program's own version, shown by `/version` beside Kubernetes'.
+    pub build: String,
+    /// Bearer tokens and whom they stand for.
+    pub tokens: Vec<StaticToken>,
+    /// The way to the node agents.
+    pub kubelets: Arc<dyn Kubelets>,
+    /// Routes that are no part of Kubernetes. Those under `/ui` ask for no identity; the others
+    /// find the caller's as an `Arc<Identity>` extension.
+    pub extra: Router,
+    /// The metrics of the whole program, shown at `/metrics`.
+    pub metrics: Arc<Mutex<Registry>>,
+    /// Requests that may be under way at once.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            build: env!("CARGO_PKG_VERSION").into(),
+            tokens: vec![],
+            kubelets: Arc::new(NoKubelets),
+            extra: Router::new(),
+            metrics: Arc::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds on what callers may ask of the server at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests that only read, watches not counted.
+    pub reading: usize,
+    /// Requests that write.
+    pub mutating: usize,
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// Bytes of a stored object.
+    pub object: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { reading: 400, mutating: 200, body: 3 << 20, object: 3 << 19 }
+    }
+}
+
+/// How requests reach node agents: logs today, exec and proxy later.
+pub trait Kubelets: Send + Sync + 'static {
+    /// Sends `request`, whose URI is a kubelet's path and query, to the agent of `node`.
+    fn call(
+        &self,
+        node: &str,
+        request: Request<Body>,
+    ) -> BoxFuture<'_, Result<Response<Body>, Unreachable>>;
+}
+
+/// A node agent that could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);
+
+/// A cluster without node agents.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoKubelets;
+
+impl Kubelets for NoKubelets {
+    fn call(
+        &self,
+        node: &str,
+        _request: Request<Body>,
+    ) -> BoxFuture<'_, Result<Response<Body>, Unreachable>> {
+        let error = Unreachable(format!("no agent is known for node {node:?}"));
+        Box::pin(async { Err(error) })
+    }
+}

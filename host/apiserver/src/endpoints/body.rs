@@ -1,0 +1,72 @@
+//! Request bodies, as JSON.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+
+use super::Call;
+use crate::error::{ApiError, Reason, Result};
+
+/// The whole body, if it is not too large.
+pub(super) async fn read(call: &Call, mut body: Body) -> Result<Bytes> {
+    let limit = call.server.limits.body;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |error| ApiError::bad_request(format!("cannot read the body: {error}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(ApiError::too_large(format!("limit is {limit}")));
+        }
+        // Most bodies come in one piece, and need no copy then.
+        if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(first.len() + data.len());
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+/// The media type of the body without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+/// The body of a create, update or delete as JSON; YAML is turned into it.
+pub(super) async fn json(call: &Call, body: Body) -> Result<Bytes> {
+    let yaml = match media_type(&call.headers) {
+        "" | "application/json" | "*/*" => false,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => true,
+        _ => return Err(unsupported(&["application/json", "application/yaml"])),
+    };
+    let bytes = read(call, body).await?;
+    if yaml { from_yaml(&bytes) } else { Ok(bytes) }
+}
+
+pub(super) fn from_yaml(bytes: &[u8]) -> Result<Bytes> {
+    let bad = |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
+    let value: serde_json::Value =
+        serde_yaml::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+    Ok(serde_json::to_vec(&value).map_err(|error| bad(error.to_string()))?.into())
+}
+
+pub(super) fn unsupported(accepted: &[&str]) -> ApiError {
+    let accepted = accepted.join(", ");
+    let message = format!(
+        "the body of the request was in an unknown format - accepted media types include: \
+         {accepted}"
+    );
+    ApiError::new(Reason::UnsupportedMediaType, message)
+}

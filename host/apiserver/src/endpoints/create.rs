@@ -1,0 +1,23 @@
+//! A new object.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+
+use super::decode::decode;
+use super::negotiate::Output;
+use super::options::WriteOptions;
+use super::{Call, body, respond};
+use crate::error::Result;
+use crate::registry::{self, Kind};
+
+pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
+    let output = Output::negotiate(&call.headers, &call.params)?;
+    let options = WriteOptions::read(&call.params, "CreateOptions")?;
+    let json = body::json(call, body).await?;
+    let mut warnings = vec![];
+    let object = decode(kind, &json, options.field_validation, &mut warnings)?;
+    let written = registry::create(call.write(kind, options.dry_run), object).await?;
+    let mut response = respond::object(kind, StatusCode::CREATED, output, written)?;
+    respond::warn(&mut response, &warnings);
+    Ok(response)
+}

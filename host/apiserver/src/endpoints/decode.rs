@@ -1,0 +1,81 @@
+//! Bodies to objects of a kind, as strictly as the caller asks.
+
+use serde::Deserialize;
+
+use super::options::FieldValidation;
+use crate::error::{ApiError, Result};
+use crate::registry::{Decoded, Kind, Object};
+
+/// A decoded and completed object. Complaints become warnings or an error.
+pub(super) fn decode(
+    kind: &dyn Kind,
+    json: &[u8],
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn Object>> {
+    let Decoded { mut object, complaints } =
+        kind.decode(json).map_err(|error| better(kind, json, error))?;
+    if !complaints.is_empty() {
+        match validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => warnings.extend(complaints),
+            FieldValidation::Strict => {
+                let names = kind.names();
+                let message = format!(
+                    "{} in version {:?} cannot be handled as a {}: {}",
+                    names.kind,
+                    names.version,
+                    names.kind,
+                    strict(&complaints)
+                );
+                return Err(ApiError::bad_request(message));
+            }
+        }
+    }
+    kind.default(&mut *object);
+    Ok(object)
+}
+
+pub(super) fn strict(complaints: &[String]) -> String {
+    format!("strict decoding error: {}", complaints.join(", "))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TypeMeta {
+    api_version: String,
+    kind: String,
+}
+
+/// Says what is really wrong with a body that is no JSON, or is of another kind.
+fn better(kind: &dyn Kind, json: &[u8], error: ApiError) -> ApiError {
+    let names = kind.names();
+    let type_meta: TypeMeta = match serde_json::from_slice::<serde_json::Value>(json) {
+        Err(error) if json.is_empty() || error.is_syntax() || error.is_eof() => {
+            let message = format!("couldn't get version/kind; json parse error: {error}");
+            return ApiError::bad_request(message);
+        }
+        Err(_) => return error,
+        Ok(value) => serde_json::from_value(value).unwrap_or_default(),
+    };
+    let version = names.api_version();
+    let other_version = !type_meta.api_version.is_empty() && type_meta.api_version != version;
+    let other_kind = !type_meta.kind.is_empty() && type_meta.kind != names.kind;
+    if other_version {
+        let given = type_meta.api_version;
+        let message = format!(
+            "the API version in the data ({given}) does not match the expected API version \
+             ({version})"
+        );
+        return ApiError::bad_request(message);
+    }
+    if other_kind {
+        let message = format!(
+            "{} in version {:?} cannot be handled as a {}: converting (v1.{}) to (v1.{}): \
+             unknown conversion",
+            type_meta.kind, names.version, names.kind, type_meta.kind, names.kind
+        );
+        return ApiError::bad_request(message);
+    }
+    error
+}

@@ -1,0 +1,247 @@
+//! What is served, as views of the table of kinds: the old way (`APIGroupList`,
+//! `APIResourceList`) and aggregated.
+
+use axum::body::Body;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use super::negotiate::{Output, clauses, not_acceptable};
+use super::{respond, subresources};
+use crate::error::{ApiError, Result};
+use crate::registry::{Names, QUESTIONS, Resource};
+use crate::request::Params;
+use crate::server::Server;
+
+const STORED: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Every resource that is served, the questions behind the kept ones.
+fn resources(server: &Server) -> impl Iterator<Item = Resource> {
+    let stored = server.registry.kinds().iter().cloned().map(Resource::Stored);
+    stored.chain(QUESTIONS.iter().map(Resource::Virtual))
+}
+
+/// The named groups and their versions, in the order of the table.
+pub(super) fn groups(server: &Server) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut groups: Vec<(_, Vec<_>)> = vec![];
+    for resource in resources(server) {
+        let Names { group, version, .. } = *resource.names();
+        if group.is_empty() {
+            continue;
+        }
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, versions)) if versions.contains(&version) => {}
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((group, vec![version])),
+        }
+    }
+    groups
+}
+
+pub(super) fn discover(
+    server: &Server,
+    params: &Params,
+    request: &Parts,
+    segments: &[&str],
+) -> Result<Response<Body>> {
+    if let (["api"] | ["apis"], Some(version)) = (segments, aggregated_version(request)) {
+        return aggregated(server, segments == ["api"], version);
+    }
+    let value = match segments {
+        ["api"] => json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs":
+                [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host(request) }],
+        }),
+        ["apis"] => {
+            let groups: Vec<_> = groups(server).iter().map(|(g, v)| group(g, v, false)).collect();
+            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+        }
+        ["api", version] => resource_list(server, "", version)?,
+        ["apis", name] => {
+            let groups = groups(server);
+            let (name, versions) = groups
+                .iter()
+                .find(|(known, _)| known == name)
+                .ok_or_else(ApiError::no_such_path)?;
+            group(name, versions, true)
+        }
+        ["apis", group, version] => resource_list(server, group, version)?,
+        _ => return Err(ApiError::no_such_path()),
+    };
+    respond::value(StatusCode::OK, Output::negotiate(&request.headers, params)?, &value)
+}
+
+fn host(request: &Parts) -> String {
+    let header = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri.authority().map(|authority| authority.as_str());
+    header.or(authority).unwrap_or_default().to_owned()
+}
+
+fn group(name: &str, versions: &[&str], with_type: bool) -> Value {
+    let versions: Vec<_> = versions
+        .iter()
+        .map(|version| json!({ "groupVersion": format!("{name}/{version}"), "version": version }))
+        .collect();
+    let mut group =
+        json!({ "name": name, "preferredVersion": versions.first(), "versions": versions });
+    if with_type {
+        group["kind"] = json!("APIGroup");
+        group["apiVersion"] = json!("v1");
+    }
+    group
+}
+
+/// The old view of one group and version.
+fn resource_list(server: &Server, group: &str, version: &str) -> Result<Value> {
+    let mut list = vec![];
+    for resource in resources(server) {
+        let names = resource.names();
+        if names.group != group || names.version != version {
+            continue;
+        }
+        let verbs = match &resource {
+            Resource::Stored(_) => STORED,
+            Resource::Virtual(_) => &["create"],
+        };
+        list.push(described(names, verbs));
+        if let Resource::Stored(kind) = &resource {
+            for sub in subresources::of(&**kind) {
+                let mut entry = json!({
+                    "name": format!("{}/{}", names.plural, sub.name),
+                    "singularName": "",
+                    "namespaced": names.namespaced,
+                    "kind": sub.kind,
+                    "verbs": sub.verbs,
+                });
+                if (sub.group, sub.version) != (names.group, names.version) {
+                    entry["group"] = json!(sub.group);
+                    entry["version"] = json!(sub.version);
+                }
+                list.push(entry);
+            }
+        }
+    }
+    if list.is_empty() {
+        return Err(ApiError::no_such_path());
+    }
+    let group_version =
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    Ok(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": list,
+    }))
+}
+
+fn described(names: &Names, verbs: &[&str]) -> Value {
+    let mut entry = json!({
+        "name": names.plural,
+        "singularName": names.singular,
+        "namespaced": names.namespaced,
+        "kind": names.kind,
+        "verbs": verbs,
+    });
+    named(&mut entry, names);
+    entry
+}
+
+fn named(entry: &mut Value, names: &Names) {
+    if !names.short.is_empty() {
+        entry["shortNames"] = json!(names.short);
+    }
+    if !names.categories.is_empty() {
+        entry["categories"] = json!(names.categories);
+    }
+}
+
+/// The version of aggregated discovery that the caller would rather have than the old view.
+fn aggregated_version(request: &Parts) -> Option<&'static str> {
+    let accept = request.headers.get(header::ACCEPT)?.to_str().ok()?;
+    let best = clauses(accept).into_iter().find_map(|clause| {
+        if clause.media != "application/json" {
+            return None;
+        }
+        match (clause.get("as"), clause.get("g"), clause.get("v")) {
+            (None, ..) => Some(None),
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), version) => {
+                ["v2", "v2beta1"].into_iter().find(|known| Some(*known) == version).map(Some)
+            }
+            _ => None,
+        }
+    });
+    best.flatten()
+}
+
+fn aggregated(server: &Server, core: bool, version: &'static str) -> Result<Response<Body>> {
+    let groups = if core { vec![("", vec!["v1"])] } else { groups(server) };
+    let items: Vec<_> = groups
+        .iter()
+        .map(|(group, versions)| {
+            let versions: Vec<_> = versions
+                .iter()
+                .map(|version| {
+                    let resources: Vec<_> = resources(server)
+                        .filter(|resource| {
+                            let names = resource.names();
+                            names.group == *group && names.version == *version
+                        })
+                        .map(|resource| aggregated_resource(&resource))
+                        .collect();
+                    json!({ "version": version, "resources": resources, "freshness": "Current" })
+                })
+                .collect();
+            let mut metadata = Map::new();
+            if !group.is_empty() {
+                metadata.insert("name".into(), json!(group));
+            }
+            json!({ "metadata": metadata, "versions": versions })
+        })
+        .collect();
+    let list = json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {},
+        "items": items,
+    });
+    let body = serde_json::to_vec(&list).map_err(ApiError::internal)?;
+    let mut response = Response::new(Body::from(body));
+    let media = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    let media = HeaderValue::try_from(media).map_err(|_| not_acceptable())?;
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    Ok(response)
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let names = resource.names();
+    let (verbs, subresources) = match resource {
+        Resource::Stored(kind) => (STORED, subresources::of(&**kind)),
+        Resource::Virtual(_) => (&["create"][..], vec![]),
+    };
+    let kind = |group: &str, version: &str, kind: &str| {
+        json!({ "group": group, "version": version, "kind": kind })
+    };
+    let mut entry = json!({
+        "resource": names.plural,
+        "responseKind": kind(names.group, names.version, names.kind),
+        "scope": if names.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": names.singular,
+        "verbs": verbs,
+    });
+    named(&mut entry, names);
+    if !subresources.is_empty() {
+        let subresources = subresources.iter().map(|sub| {
+            json!({
+                "subresource": sub.name,
+                "responseKind": kind(sub.group, sub.version, sub.kind),
+                "verbs": sub.verbs,
+            })
+        });
+        entry["subresources"] = subresources.collect();
+    }
+    entry
+}

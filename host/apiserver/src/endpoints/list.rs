@@ -1,0 +1,222 @@
+//! Many objects: their stored bytes, strung together.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{BufMut, BytesMut};
+use coracle_store::{Entry, Error as StoreError, Range, Revision};
+use http::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::negotiate::{Output, View};
+use super::options::{At, ListOptions};
+use super::{Call, respond, table};
+use crate::error::{ApiError, Result};
+use crate::registry::{Kind, key, prefix};
+
+/// Where a list goes on: Kubernetes' own form, which callers must not look into but may store.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Continue {
+    v: String,
+    /// The revision of the first page; -1 for whatever is newest.
+    rv: i64,
+    /// The key behind which to begin, without the prefix.
+    start: String,
+}
+
+const CONTINUE_VERSION: &str = "meta.k8s.io/v1";
+
+impl Continue {
+    fn encode(revision: Option<Revision>, start: &str) -> Result<String> {
+        let rv = match revision {
+            Some(revision) => i64::try_from(revision).map_err(ApiError::internal)?,
+            None => -1,
+        };
+        let token = Self { v: CONTINUE_VERSION.into(), rv, start: start.into() };
+        let json = serde_json::to_vec(&token).map_err(ApiError::internal)?;
+        Ok(URL_SAFE_NO_PAD.encode(json))
+    }
+
+    fn decode(token: &str) -> Result<Self> {
+        let json = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).ok();
+        let token: Option<Self> = json.and_then(|json| serde_json::from_slice(&json).ok());
+        token
+            .filter(|token| token.v == CONTINUE_VERSION && !token.start.contains(".."))
+            .ok_or_else(|| ApiError::bad_request("continue key is not valid"))
+    }
+}
+
+/// What a list found.
+pub(super) struct Listed {
+    pub(super) revision: Revision,
+    pub(super) entries: Vec<Arc<Entry>>,
+    continue_at: Option<String>,
+    /// Only known if every object is selected.
+    remaining: Option<usize>,
+}
+
+pub(super) async fn list(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> {
+    let output = Output::negotiate(&call.headers, &call.params)?;
+    let options = ListOptions::read(call, kind)?;
+    let listed = select(call, kind, &options).await?;
+    show(kind, output, &listed)
+}
+
+/// The objects that a list is about.
+pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) -> Result<Listed> {
+    let names = kind.names();
+    let store = &call.server.store;
+    let namespace = &call.target.namespace;
+    if let (Some(name), false) = (options.selection.name(), names.namespaced && namespace.is_empty())
+        && matches!(options.at, At::Newest)
+    {
+        let revision = store.revision().await?;
+        let entry = store.get(&key(names, namespace, name)).await?;
+        let entries: Vec<_> =
+            entry.into_iter().filter(|entry| options.selection.matches(entry, kind)).collect();
+        // An object newer than the revision read before it would be missed by a watch from there.
+        let revision = entries.iter().map(|e| e.modified).fold(revision, Revision::max);
+        return Ok(Listed { revision, entries, continue_at: None, remaining: None });
+    }
+    let prefix = prefix(names, namespace);
+    let mut range = Range { limit: options.limit, ..Range::default() };
+    match (&options.continue_at, options.at) {
+        (Some(token), _) => {
+            let Continue { rv, start, .. } = Continue::decode(token)?;
+            range.at = Revision::try_from(rv).ok();
+            range.after = Some(format!("{prefix}{start}"));
+        }
+        (None, At::Exactly(revision)) => range.at = Some(revision),
+        (None, At::NotOlderThan(revision)) => {
+            let current = store.revision().await?;
+            if revision > current {
+                return Err(ApiError::future(revision, current));
+            }
+        }
+        (None, At::Newest) => {}
+    }
+    let everything = options.selection.is_everything();
+    let mut found = vec![];
+    loop {
+        let page = match store.range(&prefix, range.clone()).await {
+            Ok(page) => page,
+            Err(StoreError::Compacted { .. }) if options.continue_at.is_some() => {
+                return Err(stale_continue(&prefix, range.after.as_deref())?);
+            }
+            Err(StoreError::Compacted { .. }) => {
+                return Err(ApiError::expired("The resourceVersion for the provided list is too old."));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let revision = page.revision;
+        let last = page.entries.last().map(|entry| entry.key.clone());
+        let wanted = options.limit.unwrap_or(usize::MAX);
+        let mut cut = None;
+        for entry in page.entries {
+            if everything || options.selection.matches(&entry, kind) {
+                if found.len() == wanted {
+                    cut = Some(());
+                    break;
+                }
+                found.push(entry);
+            }
+        }
+        let more = page.remaining > 0 || cut.is_some();
+        let full = found.len() >= wanted;
+        if !more || last.is_none() {
+            return Ok(Listed { revision, entries: found, continue_at: None, remaining: None });
+        }
+        if full {
+            // With a selector the page may have held more than was wanted of it.
+            let end = if everything { last } else { found.last().map(|e: &Arc<Entry>| e.key.clone()) };
+            let start = end.as_deref().and_then(|key| key.strip_prefix(&prefix)).unwrap_or_default();
+            let continue_at = Some(Continue::encode(Some(revision), start)?);
+            let remaining = everything.then_some(page.remaining);
+            return Ok(Listed { revision, entries: found, continue_at, remaining });
+        }
+        range.at = Some(revision);
+        range.after = last.map(|key| key.to_string());
+    }
+}
+
+/// Says how to go on although the first page's state is forgotten.
+fn stale_continue(prefix: &str, after: Option<&str>) -> Result<ApiError> {
+    let start = after.and_then(|key| key.strip_prefix(prefix)).unwrap_or_default();
+    let error = ApiError::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list.",
+    );
+    Ok(ApiError { continue_at: Some(Continue::encode(None, start)?), ..error })
+}
+
+pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<Response<Body>> {
+    let mut metadata = json!({ "resourceVersion": listed.revision.to_string() });
+    if let Some(token) = &listed.continue_at {
+        metadata["continue"] = json!(token);
+    }
+    if let Some(remaining) = listed.remaining.filter(|remaining| *remaining > 0) {
+        metadata["remainingItemCount"] = json!(remaining);
+    }
+    let metadata = metadata.to_string();
+    let entries = &listed.entries;
+    let body = match output.view {
+        View::Object => {
+            let names = kind.names();
+            let size: usize = entries.iter().map(|entry| entry.value.len() + 1).sum();
+            let mut body = BytesMut::with_capacity(size + 256);
+            let head = format!(
+                r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
+                names.kind,
+                names.api_version()
+            );
+            body.put_slice(head.as_bytes());
+            separated(entries, &mut body, |entry, body| {
+                body.put_slice(&entry.value);
+                Ok(())
+            })?;
+            body
+        }
+        View::Metadata => {
+            let mut body = BytesMut::new();
+            let head = format!(
+                r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{metadata},"items":["#
+            );
+            body.put_slice(head.as_bytes());
+            separated(entries, &mut body, |entry, body| {
+                body.put_slice(&table::metadata(kind, &entry.value)?);
+                Ok(())
+            })?;
+            body
+        }
+        View::Table(include) => {
+            let mut body = table::head(kind, true, &metadata)?;
+            separated(entries, &mut body, |entry, body| {
+                table::row(kind, include, &entry.value, body)
+            })?;
+            body
+        }
+    };
+    let mut body = body;
+    body.put_slice(table::TAIL);
+    respond::raw(StatusCode::OK, output, body.freeze())
+}
+
+fn separated(
+    entries: &[Arc<Entry>],
+    body: &mut BytesMut,
+    mut put: impl FnMut(&Entry, &mut BytesMut) -> Result<()>,
+) -> Result<()> {
+    for (at, entry) in entries.iter().enumerate() {
+        if at > 0 {
+            body.put_u8(b',');
+        }
+        put(entry, body)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! One verb or view a file: from a routed request to its answer. Knows HTTP; leaves to `registry`
+//! what happens to objects.
+
+mod binding;
+mod body;
+mod compression;
+mod create;
+mod decode;
+mod delete;
+mod discovery;
+mod eviction;
+mod finalize;
+mod get;
+mod health;
+mod list;
+mod log;
+mod negotiate;
+mod options;
+mod patch;
+mod path;
+mod respond;
+mod review;
+mod scale;
+mod subresources;
+mod table;
+mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, Method, Response};
+
+use crate::authn::Identity;
+use crate::error::{ApiError, Result};
+use crate::metrics::RequestLabels;
+use crate::registry::{Kind, Names, Part, Write};
+use crate::request::{Params, Target, Verb};
+use crate::server::Server;
+
+pub(crate) use crate::registry::Resource;
+pub(crate) use compression::{accepts_gzip, compress};
+pub(crate) use path::{is_own, not_found, path};
+
+/// A request for a resource, authorized, on its way through an endpoint.
+pub(crate) struct Call {
+    pub(crate) server: Arc<Server>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) verb: Verb,
+    pub(crate) target: Target,
+    pub(crate) params: Params,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Call {
+    fn write<'a>(&'a self, kind: &'a dyn Kind, dry_run: bool) -> Write<'a> {
+        Write {
+            server: &self.server,
+            kind,
+            identity: &self.identity,
+            namespace: &self.target.namespace,
+            subresource: &self.target.subresource,
+            dry_run,
+        }
+    }
+}
+
+/// Answers a request about objects that are kept.
+pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Result<Response<Body>> {
+    let names = kind.names();
+    if !names.namespaced && !call.target.namespace.is_empty() {
+        return Err(ApiError::no_such_path());
+    }
+    let everywhere = names.namespaced && call.target.namespace.is_empty();
+    if everywhere && !matches!(call.verb, Verb::List | Verb::Watch) {
+        return Err(ApiError::method_not_allowed());
+    }
+    if call.target.subresource.is_empty() {
+        return match call.verb {
+            Verb::Get => get::get(&call, &*kind).await,
+            Verb::List => list::list(&call, &*kind).await,
+            Verb::Watch => watch::watch(call, kind).await,
+            // Names of new objects stand in them, not in the path.
+            Verb::Create if !call.target.name.is_empty() => Err(ApiError::method_not_allowed()),
+            Verb::Create => create::create(&call, &*kind, body).await,
+            Verb::Update => update::update(&call, &*kind, Part::Main, body).await,
+            Verb::Patch => patch::patch(&call, &*kind, Part::Main, body).await,
+            Verb::Delete => delete::delete(&call, &*kind, body).await,
+            Verb::DeleteCollection => delete::collection(&call, &*kind, body).await,
+        };
+    }
+    let known = subresources::of(&*kind);
+    let subresource = known.iter().find(|known| known.name == call.target.subresource);
+    let subresource = subresource.ok_or_else(ApiError::no_such_path)?;
+    if !subresource.verbs.contains(&call.verb.as_str()) {
+        return Err(ApiError::method_not_allowed());
+    }
+    match (subresource.name, call.verb) {
+        ("status", Verb::Get) => get::get(&call, &*kind).await,
+        ("status", Verb::Update) => update::update(&call, &*kind, Part::Status, body).await,
+        ("status", _) => patch::patch(&call, &*kind, Part::Status, body).await,
+        ("scale", Verb::Get) => scale::get(&call, &*kind).await,
+        ("scale", Verb::Update) => scale::update(&call, &*kind, body).await,
+        ("scale", _) => scale::patch(&call, &*kind, body).await,
+        ("binding", _) => binding::create(&call, &*kind, body).await,
+        ("eviction", _) => eviction::create(&call, &*kind, body).await,
+        ("finalize", _) => finalize::update(&call, &*kind, body).await,
+        ("log", _) => log::get(&call, &*kind).await,
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+/// Answers a question that is asked by creating an object.
+pub(crate) async fn created_only(
+    call: Call,
+    names: &'static Names,
+    body: Body,
+) -> Result<Response<Body>> {
+    if names.namespaced == call.target.namespace.is_empty() || !call.target.name.is_empty() {
+        return Err(ApiError::no_such_path());
+    }
+    if call.verb != Verb::Create {
+        return Err(ApiError::method_not_allowed());
+    }
+    if names.plural == "bindings" {
+        let kind = call.server.registry.kind("", "pods").cloned();
+        let kind = kind.ok_or_else(ApiError::no_such_path)?;
+        return binding::create(&call, &*kind, body).await;
+    }
+    review::create(&call, names, body).await
+}
+
+/// The request as metrics name it.
+pub(crate) fn labels(verb: Verb, target: &Target, resource: Option<&Resource>) -> RequestLabels {
+    let Some(resource) = resource else {
+        return RequestLabels { verb: verb.metric(), ..RequestLabels::default() };
+    };
+    let names = resource.names();
+    let subresource = match resource {
+        Resource::Stored(kind) => {
+            let known = subresources::of(&**kind);
+            let known = known.iter().find(|known| known.name == target.subresource);
+            known.map_or("", |known| known.name)
+        }
+        Resource::Virtual(_) => "",
+    };
+    let scope = if !target.name.is_empty() || verb == Verb::Create {
+        "resource"
+    } else if target.namespace.is_empty() {
+        "cluster"
+    } else {
+        "namespace"
+    };
+    RequestLabels {
+        verb: verb.metric(),
+        group: names.group,
+        version: names.version,
+        resource: names.plural,
+        subresource,
+        scope,
+    }
+}
+
+/// The method as metrics name it.
+pub(crate) fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    }
+}

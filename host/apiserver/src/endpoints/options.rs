@@ -1,0 +1,247 @@
+//! The query parameters of the verbs, read and checked: `CreateOptions`, `ListOptions` and so on.
+
+use std::time::Duration;
+
+use coracle_store::Revision;
+
+use super::Call;
+use crate::error::{ApiError, Cause, Result};
+use crate::registry::{DeleteOptions, Kind, Selection};
+use crate::request::Params;
+
+/// The group of the options' own kinds.
+const META: &str = "meta.k8s.io";
+
+/// What to do about fields that are unknown or given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// `CreateOptions`, `UpdateOptions` and `PatchOptions`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WriteOptions {
+    pub(super) dry_run: bool,
+    pub(super) field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// `kind` is the options' own, for errors.
+    pub(super) fn read(params: &Params, kind: &str) -> Result<Self> {
+        let mut causes = vec![];
+        let dry_run = dry_run(params.all("dryRun"), &mut causes);
+        let field_validation = match params.get("fieldValidation") {
+            None | Some("" | "Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                let valid = &["Ignore", "Strict", "Warn"];
+                causes.push(Cause::not_supported("fieldValidation", other, valid));
+                FieldValidation::Warn
+            }
+        };
+        if let Some(manager) = params.get("fieldManager").filter(|manager| manager.len() > 128) {
+            causes.push(Cause::too_long("fieldManager", manager.len().min(128)));
+        }
+        refuse(kind, causes)?;
+        Ok(Self { dry_run, field_validation })
+    }
+}
+
+fn dry_run<'a>(values: impl Iterator<Item = &'a str>, causes: &mut Vec<Cause>) -> bool {
+    let mut all = false;
+    for value in values {
+        match value {
+            "All" => all = true,
+            other => causes.push(Cause::not_supported("dryRun", other, &["All"])),
+        }
+    }
+    all
+}
+
+fn refuse(kind: &str, causes: Vec<Cause>) -> Result<()> {
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(META, kind, "", causes)) }
+}
+
+/// The options of a deletion, from its body or, without one, from the query. The second value is
+/// whether it is only to be tried.
+pub(super) fn delete(params: &Params, body: &[u8]) -> Result<(DeleteOptions, bool)> {
+    let mut options = if body.iter().all(u8::is_ascii_whitespace) {
+        let mut options = DeleteOptions::default();
+        if let Some(seconds) = params.given("gracePeriodSeconds") {
+            let bad = |_| ApiError::bad_request(format!("gracePeriodSeconds: not a number: {seconds:?}"));
+            options.grace_period_seconds = Some(seconds.parse().map_err(bad)?);
+        }
+        options.propagation_policy = params.given("propagationPolicy").map(str::to_owned);
+        options.orphan_dependents =
+            params.given("orphanDependents").map(|_| params.flag("orphanDependents"));
+        options
+    } else {
+        serde_json::from_slice(body)
+            .map_err(|error| ApiError::bad_request(format!("cannot read DeleteOptions: {error}")))?
+    };
+    let mut causes = vec![];
+    let in_body = options.dry_run.take().unwrap_or_default();
+    let dry_run =
+        dry_run(params.all("dryRun").chain(in_body.iter().map(String::as_str)), &mut causes);
+    let policy = options.propagation_policy.as_deref();
+    if options.orphan_dependents.is_some() && policy.is_some() {
+        let value = policy.unwrap_or_default();
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        causes.push(Cause::invalid("propagationPolicy", value, detail));
+    }
+    let known = ["Foreground", "Background", "Orphan"];
+    if let Some(other) = policy.filter(|policy| !known.contains(policy)) {
+        let valid = &["Foreground", "Background", "Orphan", "nil"];
+        causes.push(Cause::not_supported("propagationPolicy", other, valid));
+    }
+    refuse("DeleteOptions", causes)?;
+    Ok((options, dry_run))
+}
+
+/// Which state a list or get wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Newest,
+    /// Any state that is not older.
+    NotOlderThan(Revision),
+    Exactly(Revision),
+}
+
+/// `ListOptions`.
+#[derive(Clone, Debug)]
+pub(super) struct ListOptions {
+    pub(super) selection: Selection,
+    pub(super) limit: Option<usize>,
+    pub(super) continue_at: Option<String>,
+    /// As given; empty and `0` are not the same for watches.
+    pub(super) version: Option<Revision>,
+    pub(super) at: At,
+    pub(super) timeout: Option<Duration>,
+    pub(super) bookmarks: bool,
+    pub(super) initial_events: Option<bool>,
+}
+
+impl ListOptions {
+    pub(super) fn read(call: &Call, kind: &dyn Kind) -> Result<Self> {
+        let params = &call.params;
+        let selection = selection(params, kind)?;
+        let watching = call.verb == crate::request::Verb::Watch;
+        let limit = match number(params, "limit")? {
+            Some(limit) if limit > 0 && !watching => usize::try_from(limit).ok(),
+            _ => None,
+        };
+        let continue_at = params.given("continue").filter(|_| !watching).map(str::to_owned);
+        let version = version(params)?;
+        let rule = params.given("resourceVersionMatch");
+        let initial_events = params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents"));
+        let mut causes = vec![];
+        check_match(rule, version, continue_at.is_some(), watching, initial_events, &mut causes);
+        refuse("ListOptions", causes)?;
+        if continue_at.is_some() && version.is_some_and(|version| version > 0) {
+            let message = "specifying resource version is not allowed when using continue";
+            return Err(ApiError::bad_request(message));
+        }
+        let at = match (version, rule) {
+            (None | Some(0), _) => At::Newest,
+            (Some(version), Some("Exact")) => At::Exactly(version),
+            // Before resourceVersionMatch, a limit made lists exact.
+            (Some(version), None) if limit.is_some() => At::Exactly(version),
+            (Some(version), _) => At::NotOlderThan(version),
+        };
+        let timeout = number(params, "timeoutSeconds")?.and_then(|n| u64::try_from(n).ok());
+        Ok(Self {
+            selection,
+            limit,
+            continue_at,
+            version,
+            at,
+            timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            bookmarks: params.flag("allowWatchBookmarks"),
+            initial_events,
+        })
+    }
+}
+
+fn check_match(
+    rule: Option<&str>,
+    version: Option<Revision>,
+    continued: bool,
+    watching: bool,
+    initial_events: Option<bool>,
+    causes: &mut Vec<Cause>,
+) {
+    let field = "resourceVersionMatch";
+    if let Some(wanted) = initial_events {
+        if !watching {
+            let detail = "sendInitialEvents is forbidden for list";
+            causes.push(Cause::forbidden("sendInitialEvents", detail));
+        } else if wanted && rule != Some("NotOlderThan") {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            causes.push(Cause::forbidden(field, detail));
+        }
+        return;
+    }
+    let Some(rule) = rule else { return };
+    if watching {
+        let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        causes.push(Cause::forbidden(field, detail));
+        return;
+    }
+    if version.is_none() {
+        let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        causes.push(Cause::forbidden(field, detail));
+    }
+    if continued {
+        let detail = "resourceVersionMatch is forbidden when continue is provided";
+        causes.push(Cause::forbidden(field, detail));
+    }
+    match rule {
+        "NotOlderThan" => {}
+        "Exact" if version == Some(0) => {
+            let detail =
+                "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+            causes.push(Cause::forbidden(field, detail));
+        }
+        "Exact" => {}
+        other => causes.push(Cause::not_supported(field, other, &["Exact", "NotOlderThan", ""])),
+    }
+}
+
+/// The label and field selectors of a request.
+pub(super) fn selection(params: &Params, kind: &dyn Kind) -> Result<Selection> {
+    let labels = params.get("labelSelector").unwrap_or_default();
+    let labels = labels
+        .parse()
+        .map_err(|error| ApiError::bad_request(format!("unable to parse requirement: {error}")))?;
+    let fields = params.get("fieldSelector").unwrap_or_default();
+    let fields = fields.parse().map_err(|error: coracle_api::selector::SelectorError| {
+        ApiError::bad_request(error.to_string())
+    })?;
+    let selection = Selection { labels, fields };
+    match selection.unsupported(kind) {
+        Some(field) => {
+            let message = format!("field label not supported: {field}");
+            Err(ApiError::bad_request(message))
+        }
+        None => Ok(selection),
+    }
+}
+
+/// The resource version of a request, if it gives one.
+pub(super) fn version(params: &Params) -> Result<Option<Revision>> {
+    let Some(given) = params.given("resourceVersion") else { return Ok(None) };
+    given.parse().map(Some).map_err(|_| {
+        let message = format!("invalid resource version {given:?}: not a number");
+        let cause = Cause::invalid("resourceVersion", given, &message);
+        ApiError { causes: vec![cause], ..ApiError::bad_request(message) }
+    })
+}
+
+fn number(params: &Params, name: &str) -> Result<Option<i64>> {
+    let Some(given) = params.given(name) else { return Ok(None) };
+    let bad = |error| ApiError::bad_request(format!("{name}: {given:?} is no number: {error}"));
+    given.parse().map(Some).map_err(bad)
+}

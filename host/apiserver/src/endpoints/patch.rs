@@ -1,0 +1,103 @@
+//! An object changed by a patch, tried again on newer states until it fits.
+
+use axum::body::Body;
+use bytes::Bytes;
+use coracle_store::Entry;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::decode::strict;
+use super::negotiate::Output;
+use super::options::{FieldValidation, WriteOptions};
+use super::{Call, body, respond, update};
+use crate::error::{ApiError, Cause, Result};
+use crate::patch::{self, Format, Schema};
+use crate::registry::{self, Change, Decoded, Kind, Object, Part};
+
+/// A patch as it was sent.
+pub(super) struct Patch {
+    format: Format,
+    bytes: Bytes,
+}
+
+const ACCEPTED: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+impl Patch {
+    pub(super) async fn read(call: &Call, body: Body) -> Result<Self> {
+        let format = match body::media_type(&call.headers) {
+            "application/json-patch+json" => Format::Json,
+            "application/merge-patch+json" => Format::Merge,
+            "application/strategic-merge-patch+json" => Format::Strategic,
+            _ => return Err(body::unsupported(ACCEPTED)),
+        };
+        Ok(Self { format, bytes: body::read(call, body).await? })
+    }
+
+    /// `current` with the patch applied. The schema tells what the lists in it are merged by.
+    pub(super) fn apply(&self, current: Value, schema: Option<Schema>) -> Result<Value> {
+        Ok(patch::apply(self.format, current, &self.bytes, schema)?)
+    }
+}
+
+struct Patching<'a> {
+    call: &'a Call,
+    kind: &'a dyn Kind,
+    patch: Patch,
+    validation: FieldValidation,
+    warnings: Vec<String>,
+}
+
+impl Change for Patching<'_> {
+    fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
+        let current = serde_json::from_slice(&entry.value).map_err(ApiError::internal)?;
+        let names = self.kind.names();
+        let schema = Schema::of_kind(names.group, names.version, names.kind);
+        let patched = self.patch.apply(current, schema)?;
+        let json = serde_json::to_vec(&patched).map_err(ApiError::internal)?;
+        let invalid = |why: &str| {
+            let value = String::from_utf8_lossy(&json).into_owned();
+            ApiError::invalid("", "", "", vec![Cause::invalid("patch", value, why)])
+        };
+        let Decoded { mut object, complaints } =
+            self.kind.decode(&json).map_err(|error| invalid(&error.message))?;
+        match self.validation {
+            FieldValidation::Strict if !complaints.is_empty() => {
+                return Err(invalid(&strict(&complaints)));
+            }
+            FieldValidation::Warn => self.warnings = complaints,
+            FieldValidation::Strict | FieldValidation::Ignore => {}
+        }
+        self.kind.default(&mut *object);
+        let meta = object.meta_mut();
+        // A patch that takes the identity away means the object that it was applied to.
+        let before = old.meta();
+        if meta.name.is_none() {
+            meta.name.clone_from(&before.name);
+        }
+        update::same_object(self.call, &mut *object)?;
+        Ok(object)
+    }
+}
+
+pub(super) async fn patch(
+    call: &Call,
+    kind: &dyn Kind,
+    part: Part,
+    body: Body,
+) -> Result<Response<Body>> {
+    let output = Output::negotiate(&call.headers, &call.params)?;
+    let options = WriteOptions::read(&call.params, "PatchOptions")?;
+    let patch = Patch::read(call, body).await?;
+    let validation = options.field_validation;
+    let mut patching = Patching { call, kind, patch, validation, warnings: vec![] };
+    let write = call.write(kind, options.dry_run);
+    let name = &call.target.name;
+    let (written, _) = registry::update(write, name, Some(part), &mut patching).await?;
+    let mut response = respond::object(kind, StatusCode::OK, output, written)?;
+    respond::warn(&mut response, &patching.warnings);
+    Ok(response)
+}

@@ -1,0 +1,94 @@
+//! Everything that is no resource: discovery, health, version, metrics, the index.
+
+use axum::Json;
+use axum::body::Body;
+use coracle_api::version;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::negotiate::Output;
+use super::{discovery, health, respond};
+use crate::error::{ApiError, Result};
+use crate::registry::prefix;
+use crate::request::Params;
+use crate::server::Server;
+
+/// Whether the path is the API server's, rather than one that the program adds.
+pub(crate) fn is_own(path: &str) -> bool {
+    let root = path.split('/').nth(1).unwrap_or_default();
+    let roots = ["", "api", "apis", "healthz", "livez", "readyz", "version", "metrics", "openapi"];
+    roots.contains(&root)
+}
+
+/// The `Status` for paths that nobody knows.
+pub(crate) fn not_found() -> Json<Value> {
+    Json(ApiError::no_such_path().status())
+}
+
+pub(crate) async fn path(
+    server: &Server,
+    params: &Params,
+    request: &Parts,
+) -> Result<Response<Body>> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::method_not_allowed());
+    }
+    let path = request.uri.path();
+    let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        [] => shown(request, params, &index(server)),
+        ["healthz" | "livez" | "readyz", ..] => health::health(server, params, path).await,
+        ["version"] => shown(request, params, &build(server)),
+        ["metrics"] => metrics(server).await,
+        ["api" | "apis", ..] => discovery::discover(server, params, request, &segments),
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+fn shown(request: &Parts, params: &Params, value: &Value) -> Result<Response<Body>> {
+    let output = Output::negotiate(&request.headers, params)?;
+    respond::value(StatusCode::OK, output, value)
+}
+
+fn index(server: &Server) -> Value {
+    let mut paths: Vec<String> =
+        ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
+         "/readyz", "/version"]
+        .map(str::to_owned)
+        .into();
+    for (group, versions) in discovery::groups(server) {
+        paths.push(format!("/apis/{group}"));
+        paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+    }
+    paths.sort();
+    json!({ "paths": paths })
+}
+
+fn build(server: &Server) -> Value {
+    json!({
+        "major": version::MAJOR,
+        "minor": version::MINOR,
+        "gitVersion": format!("{}+coracle-{}", version::KUBERNETES, server.build),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+async fn metrics(server: &Server) -> Result<Response<Body>> {
+    for kind in server.registry.kinds() {
+        let names = kind.names();
+        let count = server.store.count(&prefix(names, "")).await?;
+        server.metrics.stored(names.group, names.version, names.plural, count);
+    }
+    let mut response = Response::new(Body::from(server.metrics.text()?));
+    let text = HeaderValue::from_static(
+        "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+    );
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    Ok(response)
+}

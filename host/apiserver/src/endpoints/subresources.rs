@@ -1,0 +1,43 @@
+//! What hangs on objects of a kind: one table for routing and discovery.
+
+use crate::registry::{Kind, Names};
+
+/// One subresource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subresource {
+    pub(crate) name: &'static str,
+    /// The kind of its bodies, with group and version where they are not those of the object.
+    pub(crate) kind: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) verbs: &'static [&'static str],
+}
+
+const CREATED: &[&str] = &["create"];
+const CHANGED: &[&str] = &["get", "patch", "update"];
+
+/// The subresources of `kind`, in alphabetical order.
+pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource> {
+    let names = kind.names();
+    let Names { kind: own, group, version, .. } = *names;
+    let mut found = vec![];
+    if group.is_empty() && names.plural == "pods" {
+        found.push(Subresource { name: "binding", kind: "Binding", group, version, verbs: CREATED });
+        let (kind, group, version) = ("Eviction", "policy", "v1");
+        found.push(Subresource { name: "eviction", kind, group, version, verbs: CREATED });
+    }
+    if group.is_empty() && names.plural == "namespaces" {
+        found.push(Subresource { name: "finalize", kind: own, group, version, verbs: &["update"] });
+    }
+    if group.is_empty() && names.plural == "pods" {
+        found.push(Subresource { name: "log", kind: own, group, version, verbs: &["get"] });
+    }
+    if kind.rules().scalable {
+        let (kind, group, version) = ("Scale", "autoscaling", "v1");
+        found.push(Subresource { name: "scale", kind, group, version, verbs: CHANGED });
+    }
+    if names.status {
+        found.push(Subresource { name: "status", kind: own, group, version, verbs: CHANGED });
+    }
+    found
+}

@@ -1,0 +1,74 @@
+//! An object, or its status, replaced by what the caller sends.
+
+use axum::body::Body;
+use coracle_store::Entry;
+use http::{Response, StatusCode};
+
+use super::decode::decode;
+use super::negotiate::Output;
+use super::options::WriteOptions;
+use super::{Call, body, respond};
+use crate::error::{ApiError, Result};
+use crate::registry::{self, Change, Kind, Object, Part};
+
+struct Replace(Box<dyn Object>);
+
+impl Change for Replace {
+    fn apply(&mut self, _entry: &Entry, _old: &dyn Object) -> Result<Box<dyn Object>> {
+        Ok(self.0.boxed_clone())
+    }
+
+    fn create(&mut self) -> Option<Box<dyn Object>> {
+        Some(self.0.boxed_clone())
+    }
+}
+
+pub(super) async fn update(
+    call: &Call,
+    kind: &dyn Kind,
+    part: Part,
+    body: Body,
+) -> Result<Response<Body>> {
+    let output = Output::negotiate(&call.headers, &call.params)?;
+    let options = WriteOptions::read(&call.params, "UpdateOptions")?;
+    let json = body::json(call, body).await?;
+    let mut warnings = vec![];
+    let mut object = decode(kind, &json, options.field_validation, &mut warnings)?;
+    same_object(call, &mut *object)?;
+    let name = &call.target.name;
+    let write = call.write(kind, options.dry_run);
+    let (written, created) =
+        registry::update(write, name, Some(part), &mut Replace(object)).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = respond::object(kind, status, output, written)?;
+    respond::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// Refuses a body that speaks of another object than the path.
+pub(super) fn same_object(call: &Call, object: &mut dyn Object) -> Result<()> {
+    let target = &call.target;
+    let meta = object.meta();
+    let name = meta.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        )));
+    }
+    if name != target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    if !target.namespace.is_empty() && !namespace.is_empty() && namespace != target.namespace {
+        return Err(ApiError::bad_request(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the \
+             request ({})",
+            target.namespace
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! Objects as they change: a stream of events, each encoded once for all who watch.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use coracle_api::dice;
+use coracle_store::{Entry, Error as StoreError, Event, Revision};
+use futures::{FutureExt, StreamExt, stream};
+use http::{HeaderValue, Response, header};
+use prometheus_client::metrics::counter::Counter;
+use serde_json::json;
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::negotiate::{Output, View};
+use super::options::ListOptions;
+use super::{Call, list, table};
+use crate::error::{ApiError, Result};
+use crate::metrics::Counted;
+use crate::registry::{Kind, Selection, key, prefix};
+use crate::timeouts;
+
+/// Bytes of events that are sent together if they are there together.
+const CHUNK: usize = 64 << 10;
+
+/// An event's encoding, kept with the event.
+struct Shared(Bytes);
+
+/// One watch under way.
+struct Watching {
+    kind: Arc<dyn Kind>,
+    selection: Selection,
+    view: View,
+    /// The state that the watch begins with.
+    initial: VecDeque<Arc<Entry>>,
+    /// The revision of that state, until its end is told to a caller who wants to know.
+    initial_end: Option<Revision>,
+    watch: coracle_store::Watch,
+    bookmarks: bool,
+    /// The revision that the caller knows of.
+    told: Revision,
+    /// Whether the columns of a table were sent.
+    headed: bool,
+    tick: Interval,
+    deadline: Pin<Box<Sleep>>,
+    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    sent: Counter,
+    ended: bool,
+    _counted: Counted,
+}
+
+pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Body>> {
+    let output = Output::negotiate_stream(&call.headers, &call.params)?;
+    let options = ListOptions::read(&call, &*kind)?;
+    let store = &call.server.store;
+    let names = kind.names();
+    let from_now = options.version.is_none_or(|version| version == 0);
+    let with_state = options.initial_events.unwrap_or(from_now);
+    if let Some(asked) = options.version {
+        let current = store.revision().await?;
+        if asked > current {
+            return Err(ApiError::future(asked, current));
+        }
+    }
+    let (initial, after) = if with_state {
+        let listed = list::select(&call, &*kind, &options).await?;
+        (listed.entries.into(), listed.revision)
+    } else if from_now {
+        (VecDeque::new(), store.revision().await?)
+    } else {
+        (VecDeque::new(), options.version.unwrap_or_default())
+    };
+    let namespace = &call.target.namespace;
+    // Whoever follows one object is not woken for the others.
+    let prefix = match options.selection.name() {
+        Some(name) if !(names.namespaced && namespace.is_empty()) => key(names, namespace, name),
+        _ => prefix(names, namespace),
+    };
+    let watch = match store.watch(&prefix, after).await {
+        Ok(watch) => watch,
+        Err(error @ StoreError::Compacted { .. }) => return gone(&error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let minimum = timeouts::WATCH_MINIMUM;
+    let lifetime = options.timeout.unwrap_or_else(|| dice::jitter(minimum, 1.0));
+    let mut tick = tokio::time::interval_at(
+        tokio::time::Instant::now() + timeouts::BOOKMARK,
+        timeouts::BOOKMARK,
+    );
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (counted, sent) = call.server.metrics.watch(names.group, names.version, names.plural);
+    let told_end = options.initial_events == Some(true) && options.bookmarks;
+    let watching = Watching {
+        kind,
+        selection: options.selection,
+        view: output.view,
+        initial,
+        initial_end: told_end.then_some(after),
+        watch,
+        bookmarks: options.bookmarks,
+        told: after,
+        headed: false,
+        tick,
+        deadline: Box::pin(tokio::time::sleep(lifetime)),
+        ending: Box::pin(call.server.ending.clone().cancelled_owned()),
+        sent,
+        ended: false,
+        _counted: counted,
+    };
+    let chunks = stream::unfold(watching, |mut watching| async move {
+        let chunk = watching.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(chunk), watching))
+    });
+    Ok(streamed(Body::from_stream(chunks)))
+}
+
+fn streamed(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// A watch that ends with an error before it began.
+fn gone(error: &ApiError) -> Result<Response<Body>> {
+    Ok(streamed(Body::from(error_event(error))))
+}
+
+fn error_event(error: &ApiError) -> Bytes {
+    let event = json!({ "type": "ERROR", "object": error.status() });
+    Bytes::from(format!("{event}\n"))
+}
+
+fn event(kind: &str, object: &[u8]) -> Bytes {
+    let mut line = BytesMut::with_capacity(object.len() + 40);
+    line.put_slice(br#"{"type":""#);
+    line.put_slice(kind.as_bytes());
+    line.put_slice(br#"","object":"#);
+    line.put_slice(object);
+    line.put_slice(b"}\n");
+    line.freeze()
+}
+
+/// The event as everybody sees it who watches all objects of the kind.
+fn natural(event_: &Event) -> (&'static str, &Bytes) {
+    let kind = match (event_.deleted, &event_.previous) {
+        (true, _) => "DELETED",
+        (false, None) => "ADDED",
+        (false, Some(_)) => "MODIFIED",
+    };
+    (kind, &event_.entry.value)
+}
+
+impl Watching {
+    /// The next events; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        if let Some(chunk) = self.state() {
+            return Some(chunk);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut self.ending => return self.last(),
+                event = self.watch.next() => {
+                    let Some(event) = event else { return self.last() };
+                    if let Some(chunk) = self.gather(event) {
+                        return Some(chunk);
+                    }
+                }
+                () = &mut self.deadline => return self.last(),
+                _ = self.tick.tick(), if self.bookmarks => {
+                    self.told = self.watch.progress();
+                    return self.shown(|this| this.bookmark(this.told, false));
+                }
+            }
+        }
+    }
+
+    /// The next part of the state that the watch begins with.
+    fn state(&mut self) -> Option<Bytes> {
+        let mut chunk = BytesMut::new();
+        while let Some(entry) = self.initial.pop_front() {
+            match self.encode("ADDED", &entry.value) {
+                Ok(line) => chunk.put_slice(&line),
+                Err(error) => return self.fail(&error),
+            }
+            self.sent.inc();
+            if chunk.len() >= CHUNK {
+                return Some(chunk.freeze());
+            }
+        }
+        if let Some(revision) = self.initial_end.take() {
+            match self.bookmark(revision, true) {
+                Ok(line) => chunk.put_slice(&line),
+                Err(error) => return self.fail(&error),
+            }
+        }
+        (!chunk.is_empty()).then(|| chunk.freeze())
+    }
+
+    /// The event and those that are already waiting behind it.
+    fn gather(&mut self, first: coracle_store::Result<Arc<Event>>) -> Option<Bytes> {
+        let mut next = Some(first);
+        let mut only: Option<Bytes> = None;
+        let mut chunk = BytesMut::new();
+        while let Some(event) = next {
+            let line = match event {
+                Ok(event) => {
+                    self.told = event.entry.modified;
+                    self.seen(&event)
+                }
+                Err(error) => {
+                    self.ended = true;
+                    let line = error_event(&error.into());
+                    chunk.extend(only.take().iter().flat_map(|line| line.iter().copied()));
+                    chunk.put_slice(&line);
+                    return Some(chunk.freeze());
+                }
+            };
+            match line {
+                Err(error) => return self.fail(&error),
+                Ok(None) => {}
+                Ok(Some(line)) => {
+                    self.sent.inc();
+                    // A single event is handed on without a copy.
+                    if only.is_none() && chunk.is_empty() {
+                        only = Some(line);
+                    } else {
+                        if let Some(first) = only.take() {
+                            chunk.put_slice(&first);
+                        }
+                        chunk.put_slice(&line);
+                    }
+                }
+            }
+            if chunk.len() >= CHUNK {
+                break;
+            }
+            next = self.watch.next().now_or_never().flatten();
+        }
+        only.or_else(|| (!chunk.is_empty()).then(|| chunk.freeze()))
+    }
+
+    /// The event as this watch sees it, if it does.
+    fn seen(&mut self, event_: &Event) -> Result<Option<Bytes>> {
+        let kind = self.kind.clone();
+        let matches = |entry: &Entry| self.selection.matches(entry, &*kind);
+        let now = !event_.deleted && matches(&event_.entry);
+        let before = match &event_.previous {
+            Some(previous) => matches(previous),
+            // Whoever sees an object go without having seen it is not told.
+            None => event_.deleted && matches(&event_.entry),
+        };
+        let line = match (before, now) {
+            (false, false) => return Ok(None),
+            (true, false) if event_.deleted => self.natural(event_)?,
+            (true, true) => self.natural(event_)?,
+            (false, true) if event_.previous.is_none() => self.natural(event_)?,
+            (false, true) => self.encode("ADDED", &event_.entry.value)?,
+            // It left the selection: its last state inside, at the revision of its leaving.
+            (true, false) => {
+                let previous = event_.previous.as_ref().unwrap_or(&event_.entry);
+                let value = previous.reopened();
+                let key = previous.key.clone();
+                let left = Entry::new(key, &value, previous.created, event_.entry.modified);
+                self.encode("DELETED", &left.value)?
+            }
+        };
+        Ok(Some(line))
+    }
+
+    fn natural(&mut self, event_: &Event) -> Result<Bytes> {
+        let (kind, bytes) = natural(event_);
+        if self.view != View::Object {
+            return self.encode(kind, bytes);
+        }
+        let shared = event_.memo(|_| Shared(event(kind, bytes)));
+        Ok(shared.map_or_else(|| event(kind, bytes), |shared| shared.0.clone()))
+    }
+
+    fn encode(&mut self, type_: &str, bytes: &Bytes) -> Result<Bytes> {
+        match self.view {
+            View::Object => Ok(event(type_, bytes)),
+            View::Metadata => Ok(event(type_, &table::metadata(&*self.kind, bytes)?)),
+            View::Table(include) => {
+                let with_columns = !std::mem::replace(&mut self.headed, true);
+                let object = self.kind.restore(bytes)?;
+                let version = object.meta().resource_version.clone().unwrap_or_default();
+                let metadata = json!({ "resourceVersion": version }).to_string();
+                let mut shown = table::head(&*self.kind, with_columns, &metadata)?;
+                table::row(&*self.kind, include, bytes, &mut shown)?;
+                shown.put_slice(table::TAIL);
+                Ok(event(type_, &shown))
+            }
+        }
+    }
+
+    /// Tells the caller up to which revision he has seen everything.
+    fn bookmark(&mut self, revision: Revision, initial_end: bool) -> Result<Bytes> {
+        let names = self.kind.names();
+        let mut metadata = json!({ "resourceVersion": revision.to_string() });
+        if initial_end {
+            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        let (kind, version) = match self.view {
+            View::Object => (names.kind, names.api_version()),
+            View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".into()),
+            View::Table(_) => {
+                let with_columns = !std::mem::replace(&mut self.headed, true);
+                let mut shown = table::head(&*self.kind, with_columns, &metadata.to_string())?;
+                shown.put_slice(table::TAIL);
+                return Ok(event("BOOKMARK", &shown));
+            }
+        };
+        let object = json!({ "kind": kind, "apiVersion": version, "metadata": metadata });
+        Ok(event("BOOKMARK", object.to_string().as_bytes()))
+    }
+
+    /// The last words of a watch that ends in order.
+    fn last(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        let progress = self.watch.progress();
+        if !self.bookmarks || progress <= self.told {
+            return None;
+        }
+        self.shown(|this| this.bookmark(progress, false))
+    }
+
+    fn shown(&mut self, line: impl FnOnce(&mut Self) -> Result<Bytes>) -> Option<Bytes> {
+        match line(self) {
+            Ok(line) => Some(line),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &ApiError) -> Option<Bytes> {
+        self.ended = true;
+        Some(error_event(error))
+    }
+}

@@ -1,0 +1,110 @@
+//! What selectors and admission ask of a stored object, read from its bytes once per version.
+
+use std::collections::BTreeMap;
+
+use coracle_api::selector::{FieldSelector, Selector};
+use coracle_store::Entry;
+
+use super::{Kind, Names, split};
+
+/// What is remembered of a stored object.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    labels: BTreeMap<String, String>,
+    /// The values of the kind's selectable fields, in their order.
+    fields: Vec<String>,
+    /// Whether the object is being deleted.
+    pub(crate) terminating: bool,
+}
+
+impl Facts {
+    /// What the entry of `kind` says.
+    pub(crate) fn of<'a>(entry: &'a Entry, kind: &dyn Kind) -> Option<&'a Self> {
+        entry.memo(|bytes| match kind.restore(bytes) {
+            Ok(object) => {
+                let fields = kind.select(&*object);
+                let meta = object.meta();
+                Self {
+                    labels: meta.labels.clone().unwrap_or_default(),
+                    fields,
+                    terminating: meta.deletion_timestamp.is_some(),
+                }
+            }
+            Err(error) => {
+                tracing::error!(key = %entry.key, %error, "a stored object cannot be read");
+                Self::default()
+            }
+        })
+    }
+}
+
+/// Which objects of a kind a request is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    pub(crate) labels: Selector,
+    pub(crate) fields: FieldSelector,
+}
+
+impl Selection {
+    /// Whether every object is selected.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    pub(crate) fn matches(&self, entry: &Entry, kind: &dyn Kind) -> bool {
+        if self.is_everything() {
+            return true;
+        }
+        let (namespace, name) = split(&entry.key);
+        let own = |field: &str| match field {
+            "metadata.name" => Some(name),
+            "metadata.namespace" => Some(namespace),
+            _ => None,
+        };
+        // Many watches follow one object by its name: that needs no look into it.
+        let named = self.fields.terms().iter().all(|term| {
+            own(&term.field).is_none_or(|value| (value == term.value) != term.negated)
+        });
+        if !named {
+            return false;
+        }
+        let inside = self.fields.terms().iter().any(|term| own(&term.field).is_none());
+        if self.labels.is_everything() && !inside {
+            return true;
+        }
+        let Some(facts) = Facts::of(entry, kind) else { return false };
+        self.labels.matches(&facts.labels)
+            && self.fields.matches(|field| {
+                own(field).unwrap_or_else(|| {
+                    let at = kind.selectable().iter().position(|known| *known == field);
+                    at.and_then(|at| facts.fields.get(at)).map_or("", String::as_str)
+                })
+            })
+    }
+
+    /// The name that alone can match, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.fields.exact("metadata.name").filter(|name| !name.is_empty())
+    }
+
+    /// The first field that `kind` cannot select by.
+    pub(crate) fn unsupported<'a>(&'a self, kind: &dyn Kind) -> Option<&'a str> {
+        let known = |field: &str| {
+            field == "metadata.name"
+                || field == "metadata.namespace" && kind.names().namespaced
+                || kind.selectable().contains(&field)
+        };
+        self.fields.terms().iter().map(|term| term.field.as_str()).find(|field| !known(field))
+    }
+}
+
+impl Names {
+    /// `apps/v1`, or `v1` for the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The server as a whole: what every request can reach, and the tasks that run beside requests.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use coracle_store::Store;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::StatusCode;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::authn::Authenticator;
+use crate::authz::{Authorizer, Masters};
+use crate::chain;
+use crate::config::{Config, Kubelets, Limits};
+use crate::endpoints::not_found;
+use crate::flow::Flow;
+use crate::metrics::Metrics;
+use crate::registry::{Allocators, Registry, sweep_events};
+
+/// The API server over a store. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiServer(Arc<Server>);
+
+/// What the filters and verbs share.
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Box<dyn Authorizer>,
+    pub(crate) admission: Admission,
+    pub(crate) allocators: Allocators,
+    pub(crate) flow: Flow,
+    pub(crate) metrics: Metrics,
+    pub(crate) kubelets: Arc<dyn Kubelets>,
+    pub(crate) extra: Router,
+    pub(crate) limits: Limits,
+    pub(crate) build: String,
+    /// Set when the server is about to end: readiness is off, and every watch ends.
+    pub(crate) ending: CancellationToken,
+}
+
+impl ApiServer {
+    /// A server over `store`, ready at once.
+    pub fn new(config: Config, store: Arc<dyn Store>) -> Self {
+        let Config { build, tokens, kubelets, extra, metrics, limits } = config;
+        Self(Arc::new(Server {
+            store,
+            registry: Registry::new(crate::kinds::table()),
+            authenticator: Authenticator::new(tokens),
+            authorizer: Box::new(Masters),
+            admission: Admission::default(),
+            allocators: Allocators::default(),
+            flow: Flow::new(&limits),
+            metrics: Metrics::new(metrics),
+            kubelets,
+            extra: extra.fallback(|| async { (StatusCode::NOT_FOUND, not_found()) }),
+            limits,
+            build,
+            ending: CancellationToken::new(),
+        }))
+    }
+
+    /// The whole server as one service: every path, behind every filter.
+    pub fn router(&self) -> Router {
+        let server = self.0.clone();
+        Router::new().fallback_service(tower::service_fn(move |request: Request| {
+            let answer = chain::serve(server.clone(), request);
+            let answer: BoxFuture<'static, _> = Box::pin(answer.map(Ok::<_, Infallible>));
+            answer
+        }))
+    }
+
+    /// Turns readiness off and ends every watch. Other requests are still served.
+    pub fn begin_shutdown(&self) {
+        self.0.ending.cancel();
+    }
+
+    /// Does what has to be done beside requests, until the server ends.
+    pub async fn run(&self) {
+        tokio::select! {
+            () = self.0.ending.cancelled() => {}
+            () = sweep_events(&self.0) => {}
+        }
+    }
+}

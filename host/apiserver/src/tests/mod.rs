@@ -1,0 +1,169 @@
+//! The whole server over the memory store, asked as callers ask it.
+
+mod access;
+mod client;
+mod deletion;
+mod lists;
+mod services;
+mod subresources;
+mod verbs;
+mod views;
+mod watches;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use coracle_store::MemoryStore;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::{ApiServer, Config, Identity, StaticToken};
+
+pub(super) const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub(super) const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// A server and its only caller.
+pub(super) struct Server {
+    pub(super) api: ApiServer,
+    pub(super) router: Router,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.bytes.to_vec()).unwrap()
+    }
+
+    /// The body of an answer with that code.
+    #[track_caller]
+    pub(super) fn is(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// Checks a `Status` and returns its message.
+    #[track_caller]
+    pub(super) fn fails(&self, status: u16, reason: &str) -> String {
+        let body = self.is(status);
+        assert_eq!(body["reason"], reason, "{body}");
+        assert_eq!((&body["kind"], &body["status"]), (&json!("Status"), &json!("Failure")));
+        assert_eq!(body["code"], status);
+        body["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Server {
+    /// A server with the namespace `default`.
+    pub(super) async fn new() -> Self {
+        let tokens = vec![
+            StaticToken {
+                token: "master".into(),
+                identity: Identity::new("root", &["system:masters"]),
+            },
+            StaticToken { token: "nobody".into(), identity: Identity::new("jane", &[]) },
+        ];
+        let config = Config { tokens, ..Config::default() };
+        Self::with(config).await
+    }
+
+    pub(super) async fn with(config: Config) -> Self {
+        let api = ApiServer::new(config, Arc::new(MemoryStore::new()));
+        let server = Self { router: api.router(), api };
+        let namespace = json!({ "metadata": { "name": "default" } });
+        server.post("/api/v1/namespaces", namespace).await.is(201);
+        server
+    }
+
+    /// Sends a request as the master, or as whoever its extensions say.
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let identity = Arc::new(Identity::component("tester"));
+        Request::builder().method(method).uri(path).extension(identity)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn accept(&self, path: &str, accept: &str) -> Answer {
+        let request = self.request(Method::GET, path).header(header::ACCEPT, accept);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.body(Method::POST, path, "application/json", body.to_string()).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.body(Method::PUT, path, "application/json", body.to_string()).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, kind: &str, body: Value) -> Answer {
+        let media = format!("application/{kind}+json");
+        self.body(Method::PATCH, path, &media, body.to_string()).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn delete_with(&self, path: &str, options: Value) -> Answer {
+        self.body(Method::DELETE, path, "application/json", options.to_string()).await
+    }
+
+    pub(super) async fn body(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: String,
+    ) -> Answer {
+        let request = self.request(method, path).header(header::CONTENT_TYPE, media);
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Creates a ConfigMap.
+    pub(super) async fn configmap(&self, name: &str, labels: Value) -> Value {
+        let body = json!({ "metadata": { "name": name, "labels": labels }, "data": { "a": "1" } });
+        self.post(CONFIGMAPS, body).await.is(201)
+    }
+
+    /// Creates a pod with one container, on a node if one is given.
+    pub(super) async fn pod(&self, name: &str, node: Option<&str>) -> Value {
+        let mut body = json!({
+            "metadata": { "name": name },
+            "spec": { "containers": [{ "name": "main", "image": "hello:v1" }] },
+        });
+        if let Some(node) = node {
+            body["spec"]["nodeName"] = json!(node);
+        }
+        self.post(PODS, body).await.is(201)
+    }
+}
+
+/// The `resourceVersion` of an object or list.
+#[track_caller]
+pub(super) fn version(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}

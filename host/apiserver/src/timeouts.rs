@@ -1,0 +1,22 @@
+//! Every period of this room.
+
+use std::time::Duration;
+
+/// How long a request other than a watch or a log may take.
+pub(crate) const REQUEST: Duration = Duration::from_secs(60);
+
+/// How often a quiet watch that asked for bookmarks gets one.
+pub(crate) const BOOKMARK: Duration = Duration::from_secs(60);
+
+/// How long a watch lives at least if its caller does not say; a random part as long is added, so
+/// that watches do not end all at once.
+pub(crate) const WATCH_MINIMUM: Duration = Duration::from_secs(30 * 60);
+
+/// How long an Event outlives its last change.
+pub(crate) const EVENT_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// How often outlived Events are looked for.
+pub(crate) const EVENT_SWEEP: Duration = Duration::from_secs(60);
+
+/// When a caller that met a full server shall try again, in seconds.
+pub(crate) const RETRY_AFTER: u32 = 1;
