@@ -7,7 +7,7 @@
 //! gives after the last acknowledged step, or after the one step that was in flight; except that
 //! lazy steps at the end, behind all that was acknowledged as durable, may be lost.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "all of it is a test")]
+#![expect(clippy::unwrap_used, reason = "all of it is a test")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
