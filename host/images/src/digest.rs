@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn only_lower_case_sha256_is_a_digest() {
         let upper = Digest::of(b"").to_string().to_uppercase();
-        for text in ["", "sha256:", "sha256:e3b0", "sha512:00", "e3b0", &upper, "sha256:../../etc"] {
+        for text in ["", "sha256:", "sha256:e3b0", "sha512:00", "e3b0", &upper, "sha256:../../etc"]
+        {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

@@ -43,8 +43,8 @@ pub(crate) struct Descriptor {
 impl Manifest {
     /// Reads a manifest; the error is for the person who sent it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| format!("not an image manifest: {error}"))?;
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|error| format!("not an image manifest: {error}"))?;
         match (manifest.schema_version, manifest.media_type.as_deref()) {
             (2, None | Some(MANIFEST)) => Ok(manifest),
             (2, Some(other)) => Err(format!("{other} is not accepted here, only {MANIFEST}")),
@@ -63,7 +63,8 @@ impl Manifest {
             (Some(module), None, _) | (None, None, [module]) => Ok(module),
             (Some(_), Some(_), _) => Err("it has several WebAssembly layers".to_owned()),
             (None, _, layers) => {
-                let types: Vec<&str> = layers.iter().map(|layer| layer.media_type.as_str()).collect();
+                let types: Vec<&str> =
+                    layers.iter().map(|layer| layer.media_type.as_str()).collect();
                 Err(format!("it has no layer of type {WASM}, but [{}]", types.join(", ")))
             }
         }
@@ -71,7 +72,12 @@ impl Manifest {
 }
 
 /// The configuration that tools write for a module.
-pub(crate) fn config(stored: &Stored, form: Form, imports: &[String], exports: &[String]) -> Vec<u8> {
+pub(crate) fn config(
+    stored: &Stored,
+    form: Form,
+    imports: &[String],
+    exports: &[String],
+) -> Vec<u8> {
     let component = match form {
         Form::CoreCommand => None,
         Form::Command | Form::HttpHandler => {

@@ -38,7 +38,9 @@ pub(crate) async fn put_tag(client: &Client, namespace: &str, name: &str, tag: T
     loop {
         attempt += 1;
         let written = match api.get_opt(name).await? {
-            None => api.create(&PostParams::default(), &named(namespace, name, vec![tag.clone()])).await,
+            None => {
+                api.create(&PostParams::default(), &named(namespace, name, vec![tag.clone()])).await
+            }
             Some(mut module) => {
                 let tags = &mut module.spec.tags;
                 tags.retain(|known| known.name != tag.name);

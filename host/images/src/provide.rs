@@ -39,8 +39,10 @@ pub async fn provide(
 async fn ensure_namespace(client: &Client) -> Result<(), Box<kube::Error>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let name = Some(READY_MADE_NAMESPACE.to_owned());
-    let namespace =
-        Namespace { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..Namespace::default() };
+    let namespace = Namespace {
+        metadata: ObjectMeta { name, ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
     match namespaces.create(&PostParams::default(), &namespace).await {
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
         Err(error) => Err(error.into()),

@@ -76,9 +76,9 @@ impl FromStr for Reference {
         if repository.len() > REPOSITORY_LENGTH {
             return Err(invalid("it is too long"));
         }
-        let is_registry = |first: &str| first == "localhost" || first.contains(['.', ':']);
+        let is_named = |first: &str| first == "localhost" || first.contains(['.', ':']);
         let (registry, path) = match repository.split_once('/') {
-            Some((first, path)) if is_registry(first) => (Some(first), path),
+            Some((first, path)) if is_named(first) => (Some(first), path),
             _ => (None, repository),
         };
         if path.is_empty() {
@@ -87,7 +87,7 @@ impl FromStr for Reference {
         if !path.split('/').all(is_path_component) {
             return Err(invalid("a name consists of a-z, 0-9 and separators (. _ -) between them"));
         }
-        if registry.is_some_and(|registry| !registry.bytes().all(is_registry_byte)) {
+        if registry.is_some_and(|registry| !is_registry(registry)) {
             return Err(invalid("its registry is not a host name"));
         }
         Ok(Self {
@@ -130,8 +130,24 @@ pub(crate) fn is_path_component(text: &str) -> bool {
         })
 }
 
-fn is_registry_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte)
+/// A host name or an address, with or without a port.
+fn is_registry(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+    port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && (is_address || host.split('.').all(is_label))
 }
 
 #[cfg(test)]
@@ -148,6 +164,7 @@ mod tests {
             ("team/hello", None, "team/hello", None, None),
             ("localhost/hello", Some("localhost"), "hello", None, None),
             ("127.0.0.1:6443/a/b:c", Some("127.0.0.1:6443"), "a/b", Some("c"), None),
+            ("[::1]:5000/a", Some("[::1]:5000"), "a", None, None),
             ("registry.k8s.io/pause:3.9", Some("registry.k8s.io"), "pause", Some("3.9"), None),
             (&with_digest, None, "hello", Some("v1"), Some(digest)),
         ];
@@ -164,9 +181,25 @@ mod tests {
     #[test]
     fn what_is_no_reference() {
         let long = "a".repeat(256);
-        let texts =
-            ["", "Hello", "a b", "hello:", "hello:a b", ":v1", "/a", "a//b", "a/", "-a", "a..b",
-             "../a", "a@sha256:1", "a@b@c", "x.y:z w/a", &long];
+        let texts = [
+            "",
+            "Hello",
+            "a b",
+            "hello:",
+            "hello:a b",
+            ":v1",
+            "/a",
+            "a//b",
+            "a/",
+            "-a",
+            "a..b",
+            "../a",
+            "x.y:port/a",
+            "a@sha256:1",
+            "a@b@c",
+            "x.y:z w/a",
+            &long,
+        ];
         for text in texts {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }

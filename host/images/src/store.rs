@@ -206,18 +206,32 @@ impl Images {
     }
 
     /// Whether `digest` may be fetched under this name.
-    pub(crate) async fn linked(&self, namespace: &str, name: &str, digest: &Digest) -> Result<bool> {
+    pub(crate) async fn linked(
+        &self,
+        namespace: &str,
+        name: &str,
+        digest: &Digest,
+    ) -> Result<bool> {
         let path = self.link_path(namespace, name, digest);
         fs::try_exists(&path).await.map_err(|source| at(&path, source))
     }
 
     /// Ends that `digest` may be fetched under this name. Whether it could be.
-    pub(crate) async fn unlink(&self, namespace: &str, name: &str, digest: &Digest) -> Result<bool> {
+    pub(crate) async fn unlink(
+        &self,
+        namespace: &str,
+        name: &str,
+        digest: &Digest,
+    ) -> Result<bool> {
         remove_if_there(&self.link_path(namespace, name, digest)).await
     }
 
     /// Everything of one kind that is older than `age`: blobs, runnables or links.
-    pub(crate) async fn older_than(&self, part: &str, age: Duration) -> Result<Vec<(PathBuf, Digest)>> {
+    pub(crate) async fn older_than(
+        &self,
+        part: &str,
+        age: Duration,
+    ) -> Result<Vec<(PathBuf, Digest)>> {
         let limit = SystemTime::from(clock::now()).checked_sub(age);
         let mut found = Vec::new();
         let mut folders = vec![self.dir.join(part)];

@@ -16,9 +16,7 @@ pub(super) fn component(core: &[u8], inventory: &Inventory) -> Result<Vec<u8>, S
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(core)
-        .and_then(|encoder| {
-            encoder.adapter(adapters::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)
-        })
+        .and_then(|encoder| encoder.adapter(adapters::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
         .and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| format!("{error:#}"))
 }

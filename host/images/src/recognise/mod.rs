@@ -74,8 +74,8 @@ pub fn recognise(bytes: Bytes) -> Result<Recognised, Refused> {
             exports: inventory.exports.into_iter().collect(),
         }),
         Layer::Core if inventory.has_component_type => {
-            let made = componentize::component(&bytes, &inventory)
-                .map_err(Refused::NotComponentizable)?;
+            let made =
+                componentize::component(&bytes, &inventory).map_err(Refused::NotComponentizable)?;
             let inventory = Inventory::take(&made)?;
             component(made.into(), inventory, true)
         }

@@ -113,7 +113,11 @@ pub(super) async fn delete(
     } else {
         module::remove_tags(&client, namespace, name, |tag| tag.name == reference).await? > 0
     };
-    if removed { Ok(StatusCode::ACCEPTED) } else { Err(RegistryError::manifest_unknown(&reference)) }
+    if removed {
+        Ok(StatusCode::ACCEPTED)
+    } else {
+        Err(RegistryError::manifest_unknown(&reference))
+    }
 }
 
 async fn read(body: Body) -> Result<Bytes, RegistryError> {

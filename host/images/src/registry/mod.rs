@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post, put};
+use axum::routing::{get, post, put};
 use http::request::Parts;
 use http::{Extensions, StatusCode, header};
 use kube::Client;
@@ -45,28 +45,29 @@ pub fn router(
     clients: impl Fn(&Extensions) -> Client + Send + Sync + 'static,
 ) -> Router {
     let registry = Registry { images, clients: Arc::new(clients), sessions: Arc::default() };
-    Router::new()
-        .route("/upload/{namespace}/{reference}", put(upload::put))
-        .route("/v2", get(base))
-        .route("/v2/", get(base))
-        .route("/v2/_catalog", get(catalog::repositories))
-        .route("/v2/{namespace}/{name}/tags/list", get(catalog::tags))
+    let distribution = Router::new()
+        .route("/_catalog", get(catalog::repositories))
+        .route("/{namespace}/{name}/tags/list", get(catalog::tags))
         .route(
-            "/v2/{namespace}/{name}/manifests/{reference}",
+            "/{namespace}/{name}/manifests/{reference}",
             get(manifests::get).put(manifests::put).delete(manifests::delete),
         )
-        .route("/v2/{namespace}/{name}/blobs/{digest}", get(blobs::get).delete(blobs::delete))
-        .route("/v2/{namespace}/{name}/blobs/uploads", post(uploads::start))
-        .route("/v2/{namespace}/{name}/blobs/uploads/", post(uploads::start))
+        .route("/{namespace}/{name}/blobs/{digest}", get(blobs::get).delete(blobs::delete))
+        .route("/{namespace}/{name}/blobs/uploads/", post(uploads::start))
         .route(
-            "/v2/{namespace}/{name}/blobs/uploads/{session}",
+            "/{namespace}/{name}/blobs/uploads/{session}",
             get(uploads::status)
                 .patch(uploads::append)
                 .put(uploads::finish)
                 .delete(uploads::cancel),
         )
-        .route("/v2/{namespace}/{name}/referrers/{digest}", get(no_such_endpoint))
-        .route("/v2/{*rest}", any(unknown))
+        .route("/{namespace}/{name}/referrers/{digest}", get(no_such_endpoint))
+        .fallback(unknown);
+    Router::new()
+        .route("/upload/{namespace}/{reference}", put(upload::put))
+        .route("/v2", get(base))
+        .route("/v2/", get(base))
+        .nest("/v2", distribution)
         .with_state(registry)
 }
 

@@ -96,7 +96,8 @@ async fn parameter<S: Send + Sync>(
     wanted: &str,
 ) -> Result<String, RegistryError> {
     let invalid = || RegistryError::name_invalid("the path is not valid");
-    let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| invalid())?;
+    let parameters =
+        RawPathParams::from_request_parts(parts, state).await.map_err(|_| invalid())?;
     let found = parameters.iter().find(|(name, _)| *name == wanted);
     found.map(|(_, value)| value.to_owned()).ok_or_else(invalid)
 }
@@ -109,10 +110,16 @@ mod tests {
     fn names_are_those_of_kubernetes() {
         assert!(Repository::parse("default/hello").is_ok());
         assert!(Repository::parse("default/hello-2.web").is_ok());
-        for text in
-            ["hello", "default/", "/hello", "a.b/hello", "default/he_llo", "default/a/b", "default/..",
-             "Default/hello"]
-        {
+        for text in [
+            "hello",
+            "default/",
+            "/hello",
+            "a.b/hello",
+            "default/he_llo",
+            "default/a/b",
+            "default/..",
+            "Default/hello",
+        ] {
             assert!(Repository::parse(text).is_err(), "{text}");
         }
     }

@@ -54,8 +54,7 @@ impl Sessions {
             return Err(RegistryError::too_many_uploads());
         }
         let id = dice::uuid();
-        let session =
-            Session { repository, incoming: Some(incoming), last_used: Instant::now() };
+        let session = Session { repository, incoming: Some(incoming), last_used: Instant::now() };
         sessions.insert(id.clone(), Arc::new(Mutex::new(session)));
         Ok(id)
     }

@@ -51,7 +51,9 @@ impl Modules {
                     failure(403, "Forbidden")
                 };
                 let response = Response::builder().status(status);
-                Ok::<_, std::convert::Infallible>(response.body(Body::from(value.to_string())).unwrap())
+                Ok::<_, std::convert::Infallible>(
+                    response.body(Body::from(value.to_string())).unwrap(),
+                )
             }
         });
         Client::new(service, "default")
@@ -76,7 +78,13 @@ impl Modules {
         self.0.lock().unwrap().conflicts = times;
     }
 
-    fn answer(&self, method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> (u16, Value) {
+    fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        body: &[u8],
+    ) -> (u16, Value) {
         let mut state = self.0.lock().unwrap();
         let path = path.trim_start_matches('/').split('/').collect::<Vec<_>>();
         let dry = query.is_some_and(|query| query.contains("dryRun=All"));
@@ -86,8 +94,11 @@ impl Modules {
             }
             (&Method::GET, ["apis", "coracle.dev", "v1", "modules"]) => {
                 let items: Vec<&Module> = state.objects.values().collect();
-                (200, json!({ "apiVersion": "coracle.dev/v1", "kind": "ModuleList",
-                    "metadata": {}, "items": items }))
+                (
+                    200,
+                    json!({ "apiVersion": "coracle.dev/v1", "kind": "ModuleList",
+                    "metadata": {}, "items": items }),
+                )
             }
             (&Method::POST, ["apis", "coracle.dev", "v1", "namespaces", namespace, "modules"]) => {
                 if *namespace == "gone" {
@@ -141,8 +152,11 @@ impl State {
 
 fn failure(code: u16, reason: &str) -> (u16, Value) {
     let message = format!("the API says {reason}");
-    (code, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": code }))
+    (
+        code,
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code }),
+    )
 }
 
 /// Marks a request as one whose sender may do nothing.

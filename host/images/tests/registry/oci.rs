@@ -19,9 +19,7 @@ async fn push_blob(cluster: &Cluster, repository: &str, bytes: &[u8]) -> Digest 
 }
 
 fn manifest(layer: &[u8], media_type: &str) -> Value {
-    let descriptor = |media_type: &str, bytes: &[u8]| {
-        json!({ "mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len() })
-    };
+    let descriptor = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len() });
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -80,12 +78,12 @@ async fn what_is_pushed_can_be_pulled() {
     let blob = format!("/v2/default/hello/blobs/{}", Digest::of(&bytes));
     assert_eq!(cluster.get(&blob).await.body, bytes);
     let head = cluster.call(Method::HEAD, &blob, Body::empty()).await;
-    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "31"));
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "36"));
 
     let part = Request::get(&blob).header("range", "bytes=1-3").body(Body::empty()).unwrap();
     let part = cluster.send(part).await;
     assert_eq!((part.status.as_u16(), &part.body[..]), (206, &b"asm"[..]));
-    assert_eq!(part.header("content-range"), "bytes 1-3/31");
+    assert_eq!(part.header("content-range"), "bytes 1-3/36");
     let beyond = Request::get(&blob).header("range", "bytes=99-").body(Body::empty()).unwrap();
     assert_eq!(cluster.send(beyond).await.status, 416);
     assert_eq!(cluster.modules.get("default", "hello").unwrap().spec.tags[0].name, "v1");

@@ -111,7 +111,10 @@ async fn what_nothing_refers_to_is_removed() {
     assert!(cluster.images.open_bytes(&Digest::of(&other)).await.is_err());
     let tag = cluster.modules.get("default", "kept").unwrap().spec.tags.remove(0);
     assert!(cluster.images.open_bytes(&tag.digest.parse().unwrap()).await.is_ok());
-    assert_eq!(cluster.get(&format!("/v2/default/kept/manifests/{}", tag.manifest)).await.status, 200);
+    assert_eq!(
+        cluster.get(&format!("/v2/default/kept/manifests/{}", tag.manifest)).await.status,
+        200
+    );
 }
 
 #[tokio::test]

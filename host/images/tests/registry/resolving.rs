@@ -41,9 +41,8 @@ async fn what_is_not_there_is_said_with_what_is() {
     let client = cluster.modules.client();
     cluster.upload("default/hello:v1", wasm(COMMAND)).await;
     cluster.upload("default/hello:v2", wasm(COMMAND)).await;
-    let error = async |image: &str| {
-        resolve(&cluster.images, &client, "default", image).await.unwrap_err()
-    };
+    let error =
+        async |image: &str| resolve(&cluster.images, &client, "default", image).await.unwrap_err();
     for (image, text) in [
         ("hello", "no tag \"latest\"; it has v2, v1"),
         ("hello:v3", "no tag \"v3\"; it has v2, v1"),
