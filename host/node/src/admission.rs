@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use coracle_api::pods;
-use coracle_api::quantity::Amount;
+use coracle_api::quantity::Quantity as Amount;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 /// What the pods that were admitted take, by uid.
@@ -103,14 +103,11 @@ mod tests {
 
     #[test]
     fn pods_are_admitted_while_there_is_room() {
-        let allocatable = [
-            ("cpu".to_owned(), Amount::milli(1000)),
-            ("pods".to_owned(), Amount::units(2)),
-        ]
-        .into();
+        let allocatable =
+            [("cpu".to_owned(), Amount::milli(1000)), ("pods".to_owned(), Amount::units(2))].into();
         let labels = [("zone".to_owned(), "a".to_owned())].into();
         let mut ledger = Ledger::default();
-        let mut admit = |ledger: &mut Ledger, uid, cpu, zone| {
+        let admit = |ledger: &mut Ledger, uid, cpu, zone| {
             ledger.admit(&pod(uid, cpu, zone), &allocatable, &labels).map_err(|error| error.reason)
         };
         assert_eq!(admit(&mut ledger, "1", "600m", "a"), Ok(()));

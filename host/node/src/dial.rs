@@ -106,7 +106,8 @@ pub(crate) async fn get(
     let given = |name: &str| {
         action.http_headers.iter().flatten().any(|header| header.name.eq_ignore_ascii_case(name))
     };
-    for (name, value) in [("Host", to.to_string().as_str()), ("User-Agent", agent), ("Accept", "*/*")]
+    for (name, value) in
+        [("Host", to.to_string().as_str()), ("User-Agent", agent), ("Accept", "*/*")]
     {
         if !given(name) {
             request = request.header(name, value);
@@ -120,7 +121,7 @@ pub(crate) async fn get(
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
         let body = body.map_err(|_| Error::Body).map(|body| body.to_bytes());
-        Ok((status, body))
+        Ok::<_, Error>((status, body))
     };
     tokio::pin!(exchange);
     let mut connection = std::pin::pin!(connection);
@@ -133,5 +134,5 @@ pub(crate) async fn get(
     };
     // Only the status decides; what of a long body was not read is not missed.
     let body = body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    Ok::<_, Error>(Answer { status, body })
+    Ok(Answer { status, body })
 }

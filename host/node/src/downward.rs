@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use coracle_api::quantity::Amount;
+use coracle_api::quantity::Quantity as Amount;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 
 /// What a pod may ask of its node.
@@ -121,8 +121,8 @@ pub(crate) fn resource(
             selector.divisor.as_ref().map(|divisor| divisor.0.clone()).unwrap_or_default(),
         ));
     }
-    let quotient = amount.div_euclid(divisor_value)
-        + i64::from(amount.rem_euclid(divisor_value) != 0);
+    let quotient =
+        amount.div_euclid(divisor_value) + i64::from(amount.rem_euclid(divisor_value) != 0);
     Ok(quotient.to_string())
 }
 

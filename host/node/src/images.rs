@@ -42,8 +42,7 @@ impl Node {
         // Held while a module may have to be compiled: a flood of new images must not take every
         // thread. Fails only if it is closed, which it never is.
         let turn = self.pulls.acquire().await;
-        let resolved =
-            coracle_images::resolve(&self.images, &self.client, namespace, image).await;
+        let resolved = coracle_images::resolve(&self.images, &self.client, namespace, image).await;
         let resolved = resolved.map_err(|error| self.missing(pod, container, image, error))?;
         let took = clock::now().duration_since(began);
         let Resolved { digest, path, image_id, alias, .. } = resolved;

@@ -84,12 +84,8 @@ impl Sources {
                 tracing::warn!(%error, "watching services");
             }
         });
-        let sources = Self {
-            client,
-            config_maps: Mutex::default(),
-            secrets: Mutex::default(),
-            services,
-        };
+        let sources =
+            Self { client, config_maps: Mutex::default(), secrets: Mutex::default(), services };
         (sources, task)
     }
 

@@ -67,7 +67,9 @@ fn volume_problem(volume: &Volume) -> Option<String> {
         return None;
     }
     if volume.host_path.is_some() {
-        return Some("hostPath is not supported: a WebAssembly pod sees nothing of its host".into());
+        return Some(
+            "hostPath is not supported: a WebAssembly pod sees nothing of its host".into(),
+        );
     }
     if volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() {
         return Some("persistent volume claims are not supported by this node".into());

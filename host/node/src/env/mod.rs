@@ -64,11 +64,12 @@ pub(crate) fn build(
 ) -> Result<Environment, Error> {
     let mut result = Environment::default();
     let mut variables: Vec<(String, String)> = Vec::new();
-    let mut set = |variables: &mut Vec<(String, String)>, name: &str, value: String| {
-        match variables.iter_mut().find(|(old, _)| old == name) {
-            Some((_, old)) => *old = value,
-            None => variables.push((name.to_owned(), value)),
-        }
+    let set = |variables: &mut Vec<(String, String)>, name: &str, value: String| match variables
+        .iter_mut()
+        .find(|(old, _)| old == name)
+    {
+        Some((_, old)) => *old = value,
+        None => variables.push((name.to_owned(), value)),
     };
     set(&mut variables, "HOSTNAME", hostname(pod));
     for source in container.env_from.iter().flatten() {

@@ -26,11 +26,8 @@ fn fetched() -> Fetched {
     let map = serde_json::from_value(json!({"data": {"key": "value", "bad=key": "x"}})).unwrap();
     let secret = serde_json::from_value(json!({"data": {"password": "aHVudGVy"}})).unwrap();
     Fetched {
-        config_maps: [
-            ("config".to_owned(), Some(Arc::new(map))),
-            ("absent".to_owned(), None),
-        ]
-        .into(),
+        config_maps: [("config".to_owned(), Some(Arc::new(map))), ("absent".to_owned(), None)]
+            .into(),
         secrets: [("credentials".to_owned(), Some(Arc::new(secret)))].into(),
     }
 }
@@ -112,7 +109,10 @@ fn later_entries_win_and_see_earlier_ones() {
 #[test]
 fn what_is_missing_is_named() {
     for (variable, message) in [
-        (json!({"configMapKeyRef": {"name": "absent", "key": "k"}}), "configmap \"absent\" not found"),
+        (
+            json!({"configMapKeyRef": {"name": "absent", "key": "k"}}),
+            "configmap \"absent\" not found",
+        ),
         (json!({"secretKeyRef": {"name": "absent", "key": "k"}}), "secret \"absent\" not found"),
         (
             json!({"configMapKeyRef": {"name": "config", "key": "k"}}),
@@ -123,7 +123,8 @@ fn what_is_missing_is_named() {
             "environment variable V: unsupported fieldPath: spec.x",
         ),
     ] {
-        let error = environment(json!({"name": "c", "env": [{"name": "V", "valueFrom": variable}]}));
+        let error =
+            environment(json!({"name": "c", "env": [{"name": "V", "valueFrom": variable}]}));
         assert_eq!(error.unwrap_err().to_string(), message);
     }
 }
@@ -137,8 +138,16 @@ fn services_are_announced() {
         .unwrap()
     };
     let services = [
-        service("default", "kubernetes", json!({"clusterIP": "10.96.0.1", "ports": [{"port": 443, "name": "https"}]})),
-        service("ns", "my-db", json!({"clusterIP": "10.96.0.5", "ports": [{"port": 5432, "protocol": "TCP"}]})),
+        service(
+            "default",
+            "kubernetes",
+            json!({"clusterIP": "10.96.0.1", "ports": [{"port": 443, "name": "https"}]}),
+        ),
+        service(
+            "ns",
+            "my-db",
+            json!({"clusterIP": "10.96.0.5", "ports": [{"port": 5432, "protocol": "TCP"}]}),
+        ),
         service("ns", "headless", json!({"clusterIP": "None", "ports": [{"port": 1}]})),
         service("other", "elsewhere", json!({"clusterIP": "10.96.0.6", "ports": [{"port": 1}]})),
     ];

@@ -140,7 +140,10 @@ mod tests {
     fn long_lines_are_split() {
         let long = vec![b'x'; MAX_LINE];
         let exact = [&long[..], b"\n"].concat();
-        assert_eq!(written(&[(Stdio::Stdout, &exact)]), format!("T stdout F {}\n", "x".repeat(MAX_LINE)));
+        assert_eq!(
+            written(&[(Stdio::Stdout, &exact)]),
+            format!("T stdout F {}\n", "x".repeat(MAX_LINE))
+        );
         let more = [&long[..], b"y\n"].concat();
         let split = format!("T stdout P {}\nT stdout F y\n", "x".repeat(MAX_LINE));
         assert_eq!(written(&[(Stdio::Stdout, &more)]), split);
@@ -153,7 +156,10 @@ mod tests {
         assert_eq!(at, "2026-11-23T10:00:00.500000000Z");
         let text = format!("{at} stderr P a b  c");
         let line = parse(text.as_bytes()).unwrap();
-        assert_eq!(line, Line { time: &at, stream: Stdio::Stderr, full: false, content: b"a b  c" });
+        assert_eq!(
+            line,
+            Line { time: &at, stream: Stdio::Stderr, full: false, content: b"a b  c" }
+        );
         assert_eq!(parse(b"2026 stdout F ").unwrap().content, b"");
         for broken in ["", "x", "T stdout", "T stdout F", "T other F x", "T stdout X x"] {
             assert_eq!(parse(broken.as_bytes()), None, "{broken:?}");

@@ -64,6 +64,21 @@ impl LogName {
     }
 }
 
+/// The writer before its thread is started.
+pub(crate) struct LogWriter {
+    limits: LogLimits,
+    taken: mpsc::Receiver<writer::Order>,
+}
+
+impl LogWriter {
+    /// Starts the thread; it ends when the last clone of the logs is gone.
+    pub(crate) fn start(self) -> io::Result<()> {
+        let Self { limits, taken } = self;
+        let thread = std::thread::Builder::new().name("logs".into());
+        thread.spawn(move || writer::Writer::new(limits).run(taken)).map(drop)
+    }
+}
+
 /// The node's logs.
 #[derive(Clone)]
 pub(crate) struct Logs {
@@ -72,13 +87,10 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Starts the writer's thread; it ends when the last clone is gone.
-    pub(crate) fn start(limits: LogLimits) -> io::Result<Self> {
+    /// The logs, and what writes them once it is started.
+    pub(crate) fn new(limits: LogLimits) -> (Self, LogWriter) {
         let (orders, taken) = mpsc::channel(WAITING_BATCHES);
-        std::thread::Builder::new()
-            .name("logs".into())
-            .spawn(move || writer::Writer::new(limits).run(taken))?;
-        Ok(Self { orders, live: Arc::default() })
+        (Self { orders, live: Arc::default() }, LogWriter { limits, taken })
     }
 
     /// Begins the log of a container instance. What is sent to the output is written; the task

@@ -7,6 +7,12 @@ fn printed(text: &str) -> Printed {
     Printed { stream: Stdio::Stdout, bytes: Bytes::copy_from_slice(text.as_bytes()) }
 }
 
+fn started(limits: LogLimits) -> Logs {
+    let (logs, writer) = Logs::new(limits);
+    writer.start().unwrap();
+    logs
+}
+
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -38,7 +44,7 @@ fn all(lines: impl Iterator<Item = u32>) -> String {
 #[tokio::test]
 async fn options_choose_lines() {
     let directory = scratch();
-    let logs = Logs::start(LogLimits::default()).unwrap();
+    let logs = started(LogLimits::default());
     let name = LogName::new(directory.path(), 0);
     write(&logs, &name, (0..100).map(|n| format!("line {n}\n"))).await;
 
@@ -65,7 +71,7 @@ async fn options_choose_lines() {
 #[tokio::test]
 async fn a_log_that_never_was_is_empty() {
     let directory = scratch();
-    let logs = Logs::start(LogLimits::default()).unwrap();
+    let logs = started(LogLimits::default());
     let name = LogName::new(&directory.path().join("none"), 7);
     assert_eq!(read(&logs, &name, Options::default()).await, "");
     assert_eq!(read(&logs, &name, Options { tail: Some(5), ..Options::default() }).await, "");
@@ -75,7 +81,7 @@ async fn a_log_that_never_was_is_empty() {
 async fn rotation_keeps_the_newest_files_and_reading_crosses_them() {
     let directory = scratch();
     let limits = LogLimits { max_size: 1000, max_files: 3 };
-    let logs = Logs::start(limits).unwrap();
+    let logs = started(limits);
     let name = LogName::new(directory.path(), 0);
     let (output, pump) = logs.open(name.clone());
     for n in 0..500 {
@@ -101,7 +107,7 @@ async fn rotation_keeps_the_newest_files_and_reading_crosses_them() {
 #[tokio::test]
 async fn followers_see_everything_until_the_container_ends() {
     let directory = scratch();
-    let logs = Logs::start(LogLimits { max_size: 2000, max_files: 50 }).unwrap();
+    let logs = started(LogLimits { max_size: 2000, max_files: 50 });
     let name = LogName::new(directory.path(), 0);
     let (output, pump) = logs.open(name.clone());
     output.send(printed("line 0\nline 1\nlin")).await.unwrap();

@@ -151,9 +151,11 @@ pub(crate) fn pod(view: View<'_>) -> PodStatus {
         conditions
             .into_iter()
             .map(|judgement| {
-                let old = [old_conditions, gates].into_iter().flatten().flatten().find(|old| {
-                    old.type_ == judgement.type_ && old.status == judgement.status
-                });
+                let old = [old_conditions, gates]
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .find(|old| old.type_ == judgement.type_ && old.status == judgement.status);
                 PodCondition {
                     type_: judgement.type_.into(),
                     status: judgement.status.into(),
@@ -228,7 +230,11 @@ fn phase(
     for container in spec.init_containers.iter().flatten() {
         let sidecar = is_sidecar(container);
         let Some(status) = find(init, container) else {
-            if sidecar { unknown += 1 } else { pending_init += 1 }
+            if sidecar {
+                unknown += 1
+            } else {
+                pending_init += 1
+            }
             continue;
         };
         let state = state(status);

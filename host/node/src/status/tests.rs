@@ -44,7 +44,12 @@ fn make(policy: &str, init: &[Value], regular: &[&str]) -> Pod {
     .unwrap()
 }
 
-fn judge(made: &Pod, init: Vec<ContainerStatus>, regular: Vec<ContainerStatus>, over: bool) -> PodStatus {
+fn judge(
+    made: &Pod,
+    init: Vec<ContainerStatus>,
+    regular: Vec<ContainerStatus>,
+    over: bool,
+) -> PodStatus {
     pod(View {
         pod: made,
         init,
@@ -143,7 +148,8 @@ fn conditions_say_what_is_missing() {
     for type_ in [INITIALIZED, READY, CONTAINERS_READY] {
         assert_eq!(condition(&status, type_), "True", "{type_}");
     }
-    let status = judge(&make("Never", &[json!({"name": "i"})], &["a"]), init, statuses(&["a"], "s"), false);
+    let status =
+        judge(&make("Never", &[json!({"name": "i"})], &["a"]), init, statuses(&["a"], "s"), false);
     assert_eq!(condition(&status, INITIALIZED), "True | PodCompleted");
     assert_eq!(condition(&status, READY), "False | PodCompleted");
 }

@@ -224,8 +224,11 @@ mod tests {
                 ("absent".to_owned(), None),
             ]
             .into(),
-            secrets: [("secret".to_owned(), Some(Arc::new(serde_json::from_value(secret).unwrap())))]
-                .into(),
+            secrets: [(
+                "secret".to_owned(),
+                Some(Arc::new(serde_json::from_value(secret).unwrap())),
+            )]
+            .into(),
             tokens: [(("".to_owned(), 3607), "jwt".to_owned())].into(),
         };
         let around = Surroundings {

@@ -12,10 +12,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::Maker;
 use super::content::{self, Error, Present};
 use super::payload::{self, Payload};
 use super::token::{self, Token};
-use super::Maker;
 use crate::downward::Surroundings;
 use crate::sources::Watched;
 

@@ -22,7 +22,9 @@ const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
 pub(crate) enum Error {
     #[error("container mounts volume \"{0}\", which the pod does not have")]
     NoVolume(String),
-    #[error("failed to prepare subPath for volumeMount \"{volume}\" of container \"{container}\": {reason}")]
+    #[error(
+        "failed to prepare subPath for volumeMount \"{volume}\" of container \"{container}\": {reason}"
+    )]
     SubPath { volume: String, container: String, reason: String },
     #[error(
         "a file is mounted at \"{file}\" and another volume at its directory \"{directory}\", \
@@ -75,7 +77,11 @@ impl Mounts {
             } else {
                 let (parent, name) = guest.rsplit_once('/').unwrap_or(("", &guest));
                 let parent = if parent.is_empty() { "/" } else { parent };
-                files.entry(parent.to_owned()).or_default().push((name.to_owned(), host, read_only));
+                files.entry(parent.to_owned()).or_default().push((
+                    name.to_owned(),
+                    host,
+                    read_only,
+                ));
             }
         }
         let made = directory.join("files");
@@ -235,10 +241,7 @@ mod tests {
         .unwrap();
         let seen: Vec<_> =
             made.list.iter().map(|mount| (mount.guest.as_str(), mount.read_only)).collect();
-        assert_eq!(
-            seen,
-            [("/data", false), ("/mine", true), ("/etc/app", true), ("/dev", false)]
-        );
+        assert_eq!(seen, [("/data", false), ("/mine", true), ("/etc/app", true), ("/dev", false)]);
         assert!(made.list[1].host.ends_with("data/users/me") && made.list[1].host.is_dir());
         assert!(made.message.file.ends_with("c/termination/termination-log"));
     }
@@ -246,7 +249,8 @@ mod tests {
     #[test]
     fn single_files_are_mounted_in_a_directory_of_their_own() {
         let directory = tempfile::tempdir().unwrap();
-        let one = json!({"name": "config", "mountPath": "/etc/app/app.conf", "subPath": "app.conf"});
+        let one =
+            json!({"name": "config", "mountPath": "/etc/app/app.conf", "subPath": "app.conf"});
         let made = mounts(directory.path(), json!([one])).unwrap();
         assert_eq!(made.list[0].guest, "/etc/app");
         assert_eq!(fs::read_to_string(made.list[0].host.join("app.conf")).unwrap(), "x");

@@ -197,12 +197,11 @@ impl Container {
             return true;
         }
         let rules = self.spec.restart_policy_rules.iter().flatten();
-        let rule = rules.filter_map(|rule| Some((rule, rule.exit_codes.as_ref()?))).find(
-            |(_, codes)| {
+        let rule =
+            rules.filter_map(|rule| Some((rule, rule.exit_codes.as_ref()?))).find(|(_, codes)| {
                 let listed = codes.values.iter().flatten().any(|code| *code == exit_code);
                 listed == (codes.operator == "In")
-            },
-        );
+            });
         if let Some((rule, _)) = rule {
             return rule.action.starts_with("Restart");
         }

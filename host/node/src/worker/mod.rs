@@ -4,7 +4,6 @@
 //! another one (`publish`). Slow things (pulling, starting, stopping, probing) are tasks that report
 //! back. Speaks to the API only through the node's client.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use coracle_api::clock;
 use coracle_network::Interface;
-use coracle_sandbox::{Instance, MemoryAccount};
+use coracle_sandbox::MemoryAccount;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, watch};
@@ -166,7 +165,11 @@ impl Worker {
     #[tracing::instrument(name = "pod", skip_all, fields(
         namespace = self.pod.metadata.namespace, name = self.pod.metadata.name, uid = self.uid,
     ))]
-    async fn run(mut self, mut desired: watch::Receiver<Desired>, mut changes: mpsc::Receiver<Change>) {
+    async fn run(
+        mut self,
+        mut desired: watch::Receiver<Desired>,
+        mut changes: mpsc::Receiver<Change>,
+    ) {
         self.report_refusals();
         loop {
             let wanted = desired.borrow_and_update().clone();
@@ -253,9 +256,10 @@ impl Worker {
 
     /// Takes in a newer form of the pod.
     fn adopt(&mut self, pod: Arc<Pod>) {
-        let specs = pod.spec.iter().flat_map(|spec| {
-            spec.init_containers.iter().flatten().chain(&spec.containers)
-        });
+        let specs = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
         for spec in specs {
             let known = self.containers.iter_mut().find(|known| known.spec.name == spec.name);
             if let Some(known) = known {
@@ -305,13 +309,9 @@ impl Worker {
 
     /// What runs, by container: for usage and logs.
     fn announce(&self) {
-        let running: BTreeMap<String, Arc<Instance>> = self
-            .containers
-            .iter()
-            .filter_map(|container| {
-                Some((container.spec.name.clone(), container.instance()?.clone()))
-            })
-            .collect();
+        let running = self.containers.iter().filter_map(|container| {
+            Some((container.spec.name.clone(), Arc::downgrade(container.instance()?)))
+        });
         self.node.registry.running(&self.uid, running);
     }
 
@@ -319,7 +319,8 @@ impl Worker {
     async fn clean_up(&mut self) {
         self.release().await;
         let directory = self.directory.clone();
-        let removed = tokio::task::spawn_blocking(move || crate::remove_directory(&directory)).await;
+        let removed =
+            tokio::task::spawn_blocking(move || crate::remove_directory(&directory)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "removing the pod's directory");
         }
@@ -340,7 +341,8 @@ impl Worker {
         }
         self.node.registry.release(&self.uid);
         let directory = self.directory.join("volumes");
-        let removed = tokio::task::spawn_blocking(move || crate::remove_directory(&directory)).await;
+        let removed =
+            tokio::task::spawn_blocking(move || crate::remove_directory(&directory)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "removing the pod's volumes");
         }

@@ -42,7 +42,8 @@ impl Worker {
         let patch = patch(&self.uid, self.written.as_ref(), &status);
         let api = self.api();
         let name = self.pod.metadata.name.as_deref().unwrap_or_default();
-        let written = api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+        let written =
+            api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await;
         match written {
             Ok(_) => {
                 self.write_failures = 0;

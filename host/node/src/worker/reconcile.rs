@@ -381,7 +381,8 @@ impl Worker {
                     let _ = sender.send(Change::Probed { index, attempt, kind, healthy }).await;
                 }
             };
-            let probing = probes::run(node.clone(), pod.clone(), spec.clone(), address, kind, report);
+            let probing =
+                probes::run(node.clone(), pod.clone(), spec.clone(), address, kind, report);
             running.probes.push((kind, tokio::spawn(probing).abort_handle()));
         }
     }

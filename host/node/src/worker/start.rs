@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coracle_api::quantity::Amount;
+use coracle_api::quantity::Quantity as Amount;
 use coracle_api::{clock, dice};
 use coracle_network::Interface;
 use coracle_sandbox::{CpuShare, HttpSpec, Instance, Limits, MemoryAccount, Reuse, Spec};
@@ -79,7 +79,12 @@ impl Order {
         let reuse = reuse(pod).map_err(|message| self.misconfigured(message))?;
         let (mounts, log) = self.files(&variables).await?;
         let container_id = container_id();
-        node.recorder.normal(pod, name, "Created", format!("Created container: {}", container.name));
+        node.recorder.normal(
+            pod,
+            name,
+            "Created",
+            format!("Created container: {}", container.name),
+        );
 
         let (output, logged) = node.logs.open(log.clone());
         let spec = Spec {
@@ -226,8 +231,7 @@ fn arguments(container: &Container, variables: &[(String, String)]) -> Vec<Strin
 /// The first TCP port that the container names.
 fn declared_port(container: &Container) -> Option<u16> {
     let tcp = |protocol: Option<&str>| protocol.is_none_or(|protocol| protocol == "TCP");
-    let mut ports =
-        container.ports.iter().flatten().filter(|port| tcp(port.protocol.as_deref()));
+    let mut ports = container.ports.iter().flatten().filter(|port| tcp(port.protocol.as_deref()));
     ports.find_map(|port| u16::try_from(port.container_port).ok())
 }
 
@@ -241,9 +245,9 @@ fn reuse(pod: &Pod) -> Result<Reuse, String> {
     match wanted.map(String::as_str) {
         None | Some("reuse") => Ok(HttpSpec::default().reuse),
         Some("fresh") => Ok(Reuse::Fresh),
-        Some(other) => {
-            Err(format!("annotation {HTTP_INSTANCES} is {other:?}; it may be \"reuse\" or \"fresh\""))
-        }
+        Some(other) => Err(format!(
+            "annotation {HTTP_INSTANCES} is {other:?}; it may be \"reuse\" or \"fresh\""
+        )),
     }
 }
 
@@ -285,7 +289,10 @@ mod tests {
             (json!({"name": "c", "image": "ns/hello:v1"}), vec!["hello"]),
             (json!({"name": "c", "image": "hello@sha256:0"}), vec!["hello"]),
             (json!({"name": "c", "image": "h", "args": ["$(A)", "$(B)"]}), vec!["h", "1", "$(B)"]),
-            (json!({"name": "c", "image": "h", "command": ["x", "y"], "args": ["z"]}), vec!["x", "y", "z"]),
+            (
+                json!({"name": "c", "image": "h", "command": ["x", "y"], "args": ["z"]}),
+                vec!["x", "y", "z"],
+            ),
         ] {
             assert_eq!(arguments(&container(value), &variables), expected);
         }
