@@ -29,7 +29,7 @@ impl Default for Config {
 /// Whether guests may open connections to, and look up names of, what is not in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Egress {
-    /// Nothing outside is reachable but what [`crate::Fabric::permit`] names.
+    /// Nothing outside is reachable.
     #[default]
     Denied,
     /// The host's network is reachable, save for its loopback.

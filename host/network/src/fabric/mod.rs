@@ -1,6 +1,6 @@
 //! The network itself, and its only door.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, RwLock};
@@ -35,7 +35,6 @@ struct Inner {
     config: Config,
     addresses: RwLock<Addresses>,
     services: Services,
-    permitted: RwLock<HashSet<SocketAddr>>,
     host_port: AtomicU16,
 }
 
@@ -64,7 +63,6 @@ impl Fabric {
             config,
             addresses: RwLock::default(),
             services: Services::default(),
-            permitted: RwLock::default(),
             host_port: AtomicU16::new(1024),
         };
         Self { inner: Arc::new(inner) }
@@ -78,12 +76,6 @@ impl Fabric {
     /// The services that the network knows.
     pub fn services(&self) -> &Services {
         &self.inner.services
-    }
-
-    /// Lets pods reach `address` of the host although egress is denied or it is on the loopback:
-    /// the API server's, as the endpoint of `kubernetes.default`.
-    pub fn permit(&self, address: SocketAddr) {
-        write(&self.inner.permitted).insert(address);
     }
 
     /// Gives a pod the next free address of its node's range.
@@ -194,8 +186,7 @@ impl Fabric {
     fn admit_outside(&self, from: &Source, to: SocketAddr) -> Result<()> {
         let to_host_itself = to.ip().is_loopback() || to.ip().is_unspecified();
         let allowed = matches!(from, Source::Host)
-            || (self.config().egress == Egress::Allowed && !to_host_itself)
-            || read(&self.inner.permitted).contains(&to);
+            || (self.config().egress == Egress::Allowed && !to_host_itself);
         if allowed { Ok(()) } else { Err(Error::Denied(to)) }
     }
 

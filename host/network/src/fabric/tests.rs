@@ -204,36 +204,55 @@ async fn names_are_looked_up_as_a_pod_does() {
     assert!(matches!(me.resolve("loop").await, Err(Error::NoSuchName(_))));
 }
 
+/// A service whose only endpoint is `address`, out of the cluster.
+fn outside(fabric: &Fabric, address: SocketAddr) -> SocketAddr {
+    let service = serde_json::from_value(json!({
+        "metadata": {"namespace": "shop", "name": "outside"},
+        "spec": {"clusterIP": "10.96.0.7", "ports": [{"name": "https", "port": 443}]},
+    }));
+    let slice = serde_json::from_value(json!({
+        "metadata": {
+            "namespace": "shop",
+            "name": "outside-x",
+            "labels": {"kubernetes.io/service-name": "outside"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "https", "port": address.port()}],
+        "endpoints": [{"addresses": [address.ip()]}],
+    }));
+    fabric.services().replace(&[service.unwrap()], &[slice.unwrap()]);
+    SocketAddr::from(([10, 96, 0, 7], 443))
+}
+
 #[tokio::test]
-async fn the_outside_is_closed_unless_permitted() {
-    let outside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = outside.local_addr().unwrap();
+async fn the_outside_is_closed_to_all_but_the_host() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     for egress in [Egress::Denied, Egress::Allowed] {
         let fabric = Fabric::new(Config { egress, ..Config::default() });
         let me = pod(&fabric, "me");
-        let service = serde_json::from_value(json!({
-            "metadata": {"namespace": "default", "name": "kubernetes"},
-            "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443}]},
-        }));
-        let slice = serde_json::from_value(json!({
-            "metadata": {
-                "namespace": "default",
-                "name": "kubernetes",
-                "labels": {"kubernetes.io/service-name": "kubernetes"},
-            },
-            "addressType": "IPv4",
-            "ports": [{"name": "https", "port": address.port()}],
-            "endpoints": [{"addresses": [address.ip()]}],
-        }));
-        fabric.services().replace(&[service.unwrap()], &[slice.unwrap()]);
-        let to = SocketAddr::from(([10, 96, 0, 1], 443));
-        assert!(matches!(me.dial(to).await, Err(Error::Denied(_))), "{egress:?}");
-        fabric.permit(address);
-        let mut near = me.dial(to).await.unwrap();
+        let to = outside(&fabric, address);
+        for from in [me.source(), Source::ApiServer, Source::External(loopback(4711))] {
+            let dialled = fabric.dial(&from, to).await;
+            assert!(matches!(dialled, Err(Error::Denied(_))), "{egress:?} {from:?}");
+        }
+        let mut near = fabric.dial(&Source::Host, to).await.unwrap();
         near.write_all(b"x").await.unwrap();
-        let (mut far, _) = outside.accept().await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
         far.read_exact(&mut [0]).await.unwrap();
+        let (mut near, handed) = stream::pair();
+        fabric.hand_over(Source::Host, to, handed).await.unwrap();
+        near.write_all(b"y").await.unwrap();
+        near.shutdown().await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"y");
     }
+    drop(listener);
+    let fabric = fabric();
+    let to = outside(&fabric, address);
+    assert!(matches!(fabric.dial(&Source::Host, to).await, Err(Error::Refused(_))));
 }
 
 #[tokio::test]

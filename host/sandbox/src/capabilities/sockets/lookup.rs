@@ -16,6 +16,7 @@ use super::ip_name_lookup::{Host, HostResolveAddressStream};
 use super::pending::{Pending, glance};
 
 /// The resource `resolve-address-stream`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Lookup(Pending<Result<VecDeque<IpAddr>, ErrorCode>>);
 
 impl Host for SocketsCtxView<'_> {

@@ -16,6 +16,7 @@ use super::pending::{Pending, glance};
 use super::stream::{Connection, Input, Output};
 
 /// The resource `tcp-socket`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct TcpSocket {
     pub(super) family: IpAddressFamily,
     pub(super) options: Options,
