@@ -2,6 +2,7 @@
 //! as long as a volume shows them, one watch an object however many pods share it) and Services.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -141,17 +142,17 @@ impl Sources {
         let (config_maps, secrets) = env::references(container);
         let mut fetched = Fetched::default();
         for name in config_maps {
-            if !fetched.config_maps.contains_key(&name) {
+            if let Entry::Vacant(entry) = fetched.config_maps.entry(name) {
                 let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
-                let found = api.get_opt(&name).await?.map(Arc::new);
-                fetched.config_maps.insert(name, found);
+                let found = api.get_opt(entry.key()).await?.map(Arc::new);
+                entry.insert(found);
             }
         }
         for name in secrets {
-            if !fetched.secrets.contains_key(&name) {
+            if let Entry::Vacant(entry) = fetched.secrets.entry(name) {
                 let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-                let found = api.get_opt(&name).await?.map(Arc::new);
-                fetched.secrets.insert(name, found);
+                let found = api.get_opt(entry.key()).await?.map(Arc::new);
+                entry.insert(found);
             }
         }
         Ok(fetched)

@@ -173,6 +173,17 @@ impl Container {
         container
     }
 
+    /// The number of the next instance: how many were before it.
+    pub(super) fn next_number(&self) -> i32 {
+        self.restarts + i32::from(self.had_instance)
+    }
+
+    /// Takes in that the next instance has been made.
+    pub(super) fn count_instance(&mut self) {
+        self.restarts = self.next_number();
+        self.had_instance = true;
+    }
+
     /// The instance that runs.
     pub(super) fn instance(&self) -> Option<&Arc<Instance>> {
         match &self.state {

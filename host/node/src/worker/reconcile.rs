@@ -261,7 +261,6 @@ impl Worker {
             container.last = Some(terminated.clone());
         }
         container.attempt += 1;
-        container.restarts += i32::from(std::mem::take(&mut container.had_instance));
         container.forced = false;
         container.ready = false;
         let attempt = container.attempt;
@@ -269,7 +268,7 @@ impl Worker {
             node: self.node.clone(),
             pod: self.pod.clone(),
             container: container.spec.clone(),
-            number: container.restarts,
+            number: container.next_number(),
             interface,
             memory: self.memory.clone(),
             volumes,
@@ -306,7 +305,7 @@ impl Worker {
                 });
             }
             Err(Failure::Dead(terminated)) => {
-                container.had_instance = true;
+                container.count_instance();
                 container.container_id = terminated.container_id.clone();
                 container.end(terminated);
             }
@@ -320,7 +319,7 @@ impl Worker {
         let name = container.spec.name.clone();
         let waiter = started.instance.waiter();
         let since = clock::now();
-        container.had_instance = true;
+        container.count_instance();
         container.container_id = Some(started.container_id.clone());
         container.image_id = started.image_id;
         container.started = container.spec.startup_probe.is_none();

@@ -1,0 +1,12 @@
+//! A node agent with a real sandbox under a real API server on the memory store: pods from their
+//! creation to their end. One file for each side of a pod's life.
+
+mod cluster;
+mod containers;
+mod guests;
+mod life;
+mod logs;
+mod probes;
+mod refusals;
+mod restart;
+mod volumes;
