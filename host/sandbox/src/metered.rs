@@ -73,9 +73,11 @@ impl<T> Future for Metered<'_, T> {
             }
             if let Some(length) = pause {
                 this.meter.paused(length);
-                let mut pause = Box::pin(tokio::time::sleep(length));
                 // Whether or not the guest has been woken: when the pause is over it is polled.
+                let pause = this.pause.insert(Box::pin(tokio::time::sleep(length)));
                 ready!(pause.as_mut().poll(context));
+                this.pause = None;
+                last = Instant::now();
                 continue;
             }
             if !rung {

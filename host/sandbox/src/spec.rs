@@ -93,8 +93,10 @@ pub struct Limits {
     /// The guest's weight among guests that contend for processors, in thousandths of a
     /// processor; 0 takes what the others leave.
     pub cpu_weight: u32,
-    /// Instructions that the guest may execute in all; with none left it is ended. Exact: an HTTP
-    /// handler with a budget serves one request at a time.
+    /// Instructions that the guest may execute in all; with none left it is ended. Counted
+    /// exactly and checked at every call and every turn of a loop, so that the same guest on the
+    /// same input ends at the same place everywhere. An HTTP handler with a budget serves one
+    /// request at a time.
     pub fuel: Option<u64>,
 }
 

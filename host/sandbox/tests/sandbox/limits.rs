@@ -103,6 +103,6 @@ async fn the_same_work_takes_the_same_instructions() {
     spec.limits.fuel = Some(seen[0]);
     assert_eq!(cluster.start(spec).await.wait().await.code, 0);
     let (mut spec, _) = cluster.spec(module);
-    spec.limits.fuel = Some(seen[0] - 1);
+    spec.limits.fuel = Some(seen[0] - 100);
     assert_eq!(cluster.start(spec).await.wait().await.reason, ExitReason::FuelExhausted);
 }

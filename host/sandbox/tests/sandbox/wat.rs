@@ -165,12 +165,13 @@ pub fn handler(body: &str) -> String {
   (alias export $http "response-outparam" (type $response-outparam))
   (core module $libc (memory (export "memory") 1))
   (core instance $libc (instantiate $libc))
+  (alias core export $libc "memory" (core memory $memory))
   (core func $fields (canon lower (func $http "[constructor]fields")))
   (core func $response (canon lower (func $http "[constructor]outgoing-response")))
   (core func $status (canon lower
     (func $http "[method]outgoing-response.set-status-code")))
   (core func $set (canon lower (func $http "[static]response-outparam.set")
-    (memory $libc "memory")))
+    (memory $memory)))
   (core module $m
     (import "" "memory" (memory 1))
     (import "" "fields" (func $fields (result i32)))
@@ -190,7 +191,7 @@ pub fn handler(body: &str) -> String {
       (local.set $count (global.get $count))
       {body}))
   (core instance $i (instantiate $m (with "" (instance
-    (export "memory" (memory $libc "memory"))
+    (export "memory" (memory $memory))
     (export "fields" (func $fields))
     (export "response" (func $response))
     (export "status" (func $status))
