@@ -123,8 +123,8 @@ pub(crate) fn is_tag(text: &str) -> bool {
 pub(crate) fn is_path_component(text: &str) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
-    bytes.first().is_some_and(|byte| alphanumeric(byte))
-        && bytes.last().is_some_and(|byte| alphanumeric(byte))
+    bytes.first().is_some_and(alphanumeric)
+        && bytes.last().is_some_and(alphanumeric)
         && bytes.split(alphanumeric).all(|separator| {
             matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-')
         })
@@ -158,22 +158,23 @@ mod tests {
     fn parts_of_references() {
         let digest = Digest::of(b"x");
         let with_digest = format!("hello:v1@{digest}");
-        let cases: &[(&str, Option<&str>, &str, Option<&str>, Option<Digest>)] = &[
-            ("hello", None, "hello", None, None),
-            ("hello:v1", None, "hello", Some("v1"), None),
-            ("team/hello", None, "team/hello", None, None),
-            ("localhost/hello", Some("localhost"), "hello", None, None),
-            ("127.0.0.1:6443/a/b:c", Some("127.0.0.1:6443"), "a/b", Some("c"), None),
-            ("[::1]:5000/a", Some("[::1]:5000"), "a", None, None),
-            ("registry.k8s.io/pause:3.9", Some("registry.k8s.io"), "pause", Some("3.9"), None),
-            (&with_digest, None, "hello", Some("v1"), Some(digest)),
+        // The text; then registry, path and tag, each empty if there is none; then the digest.
+        let cases = [
+            ("hello", ["", "hello", ""], None),
+            ("hello:v1", ["", "hello", "v1"], None),
+            ("team/hello", ["", "team/hello", ""], None),
+            ("localhost/hello", ["localhost", "hello", ""], None),
+            ("127.0.0.1:6443/a/b:c", ["127.0.0.1:6443", "a/b", "c"], None),
+            ("[::1]:5000/a", ["[::1]:5000", "a", ""], None),
+            ("registry.k8s.io/pause:3.9", ["registry.k8s.io", "pause", "3.9"], None),
+            (&with_digest, ["", "hello", "v1"], Some(digest)),
         ];
-        for (text, registry, path, tag, digest) in cases {
+        for (text, parts, digest) in cases {
             let reference: Reference = text.parse().unwrap();
-            assert_eq!(reference.registry.as_deref(), *registry, "{text}");
-            assert_eq!(reference.path, *path, "{text}");
-            assert_eq!(reference.tag.as_deref(), *tag, "{text}");
-            assert_eq!(reference.digest, *digest, "{text}");
+            let registry = reference.registry.as_deref().unwrap_or_default();
+            let tag = reference.tag.as_deref().unwrap_or_default();
+            assert_eq!([registry, &reference.path, tag], parts, "{text}");
+            assert_eq!(reference.digest, digest, "{text}");
             assert_eq!(reference.to_string(), *text);
         }
     }

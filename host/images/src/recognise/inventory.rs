@@ -91,7 +91,7 @@ impl Inventory {
     /// The imports for which `provided` says no, by name.
     pub(super) fn imports_without(&self, provided: impl Fn(&str, &str) -> bool) -> Vec<String> {
         let missing = self.imports.iter().filter(|(module, name)| !provided(module, name));
-        missing.map(|import| shown(import)).collect()
+        missing.map(shown).collect()
     }
 
     pub(super) fn import_names(&self) -> Vec<String> {
