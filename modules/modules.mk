@@ -30,3 +30,11 @@ $(PYTHON_HELLO): modules/python-hello/app.py modules/python-hello/world.wit $(CO
 $(COMPONENTIZE_PY):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check componentize-py==$(COMPONENTIZE_PY_VERSION)
+
+.PHONY: modules-lint
+modules-lint: ## Check formatting and lints of the guests; needs the target wasm32-wasip1 of rustup
+	cargo fmt --manifest-path modules/Cargo.toml --all -- --check
+	cargo clippy --manifest-path modules/Cargo.toml --target wasm32-wasip1 \
+		--target-dir modules/target/installed --workspace --release -- -D warnings
+	cargo clippy --manifest-path guest-sdk/Cargo.toml --target wasm32-wasip1 \
+		--target-dir modules/target/installed --release -- -D warnings

@@ -57,7 +57,8 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to `name:port`, trying each address of the name in turn.
     pub fn connect(to: &str) -> io::Result<Self> {
-        let invalid = || io::Error::new(ErrorKind::InvalidInput, format!("{to:?} is not name:port"));
+        let invalid =
+            || io::Error::new(ErrorKind::InvalidInput, format!("{to:?} is not name:port"));
         let (name, port) = to.rsplit_once(':').ok_or_else(invalid)?;
         let port: u16 = port.parse().map_err(|_| invalid())?;
         let mut last = io::Error::new(ErrorKind::NotFound, format!("{name:?} has no address"));
@@ -183,7 +184,10 @@ impl TcpListener {
 }
 
 /// Completes what WASI splits into a start and a finish.
-fn finish<T>(socket: &TcpSocket, step: impl Fn(&TcpSocket) -> Result<T, ErrorCode>) -> io::Result<T> {
+fn finish<T>(
+    socket: &TcpSocket,
+    step: impl Fn(&TcpSocket) -> Result<T, ErrorCode>,
+) -> io::Result<T> {
     loop {
         match step(socket) {
             Err(ErrorCode::WouldBlock) => socket.subscribe().block(),

@@ -87,11 +87,11 @@ impl Outgoing {
             options.set_first_byte_timeout(nanoseconds).map_err(unsupported)?;
         }
         let body = request.body().map_err(|()| io::Error::other("the request has no body"))?;
-        let pending =
-            outgoing_handler::handle(request, Some(options)).map_err(io::Error::other)?;
+        let pending = outgoing_handler::handle(request, Some(options)).map_err(io::Error::other)?;
         {
             // Dropped before the body, whose child it is.
-            let stream = body.write().map_err(|()| io::Error::other("the body is already taken"))?;
+            let stream =
+                body.write().map_err(|()| io::Error::other("the body is already taken"))?;
             let mut writer = BodyWriter(stream);
             writer.write_all(&self.body)?;
             writer.flush()?;

@@ -44,7 +44,7 @@ macro_rules! http_handler {
                 }
             }
 
-            $crate::bindings::export_guest!(Handler with_types_in $crate::bindings);
+    $crate::bindings::export_guest!(Handler with_types_in $crate::bindings);
         };
     };
 }

@@ -91,7 +91,8 @@ pub struct Body {
 
 impl Body {
     pub(super) fn new(body: wasi::IncomingBody) -> io::Result<Self> {
-        let stream = body.stream().map_err(|()| io::Error::other("the body is already being read"))?;
+        let stream =
+            body.stream().map_err(|()| io::Error::other("the body is already being read"))?;
         Ok(Self { stream, _body: body })
     }
 

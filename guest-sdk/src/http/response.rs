@@ -85,7 +85,8 @@ impl Response {
         }
         {
             // Dropped before the body, whose child it is.
-            let stream = body.write().map_err(|()| io::Error::other("the body is already taken"))?;
+            let stream =
+                body.write().map_err(|()| io::Error::other("the body is already taken"))?;
             let mut writer = BodyWriter(stream);
             match self.content {
                 Content::Bytes(bytes) => writer.write_all(&bytes)?,

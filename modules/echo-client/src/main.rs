@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     let (Some(server), Some(messages), Some(bytes @ 1..=BYTES_AT_MOST)) =
         (arguments.first(), number(1, 10), number(2, 64))
     else {
-        eprintln!("usage: echo-client NAME:PORT [MESSAGES [BYTES]], BYTES from 1 to {BYTES_AT_MOST}");
+        eprintln!(
+            "usage: echo-client NAME:PORT [MESSAGES [BYTES]], BYTES from 1 to {BYTES_AT_MOST}"
+        );
         return ExitCode::from(2);
     };
     let start = Instant::now();

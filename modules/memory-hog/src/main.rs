@@ -8,7 +8,8 @@ use std::time::Duration;
 const MIB: usize = 1 << 20;
 
 fn main() -> ExitCode {
-    let arguments: Result<Vec<u64>, _> = std::env::args().skip(1).map(|text| text.parse()).collect();
+    let arguments: Result<Vec<u64>, _> =
+        std::env::args().skip(1).map(|text| text.parse()).collect();
     let (limit, seconds) = match arguments.as_deref() {
         Ok([]) => (u64::MAX, None),
         Ok([limit]) => (*limit, None),
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let mut held: Vec<Vec<u8>> = Vec::new();
     while (held.len() as u64) < limit {
         held.push(vec![1; MIB]);
-        if held.len() % 16 == 0 {
+        if held.len().is_multiple_of(16) {
             println!("{} MiB", held.len());
         }
     }
