@@ -13,4 +13,5 @@ pub mod owner;
 pub mod pods;
 pub mod quantity;
 pub mod selector;
+pub mod tolerations;
 pub mod version;

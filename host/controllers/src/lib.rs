@@ -12,18 +12,25 @@ mod backends;
 mod claim;
 mod context;
 mod deployment;
+mod dynamic;
 mod endpoints;
 mod endpointslice;
 mod error;
 mod events;
+mod garbagecollector;
 mod informer;
 mod list_watch;
 mod metrics;
+mod namespace;
+mod nodeipam;
+mod nodelifecycle;
+mod podgc;
 mod queue;
 mod replicaset;
 mod rootcacert;
 mod runner;
 mod serviceaccount;
+mod tainteviction;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +63,12 @@ const TABLE: &[Controller] = &[
     Controller { name: "endpoint-controller", start: endpoints::start },
     Controller { name: "service-account-controller", start: serviceaccount::start },
     Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
+    Controller { name: "namespace-controller", start: namespace::start },
+    Controller { name: "generic-garbage-collector", start: garbagecollector::start },
+    Controller { name: "node-controller", start: nodelifecycle::start },
+    Controller { name: "node-controller", start: nodeipam::start },
+    Controller { name: "node-controller", start: tainteviction::start },
+    Controller { name: "pod-garbage-collector", start: podgc::start },
 ];
 
 /// What can be set.

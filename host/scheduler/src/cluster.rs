@@ -15,11 +15,11 @@ use crate::resources::Resources;
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// What of a node matters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NodeFacts {
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) taints: Vec<(String, String, String)>,
+    pub(crate) taints: Vec<Taint>,
     pub(crate) unschedulable: bool,
     pub(crate) allocatable: Resources,
     pub(crate) pods: i64,
@@ -31,11 +31,10 @@ impl NodeFacts {
         let status = node.status.clone().unwrap_or_default();
         let allocatable = status.allocatable.or(status.capacity).unwrap_or_default();
         let pods = allocatable.get("pods").and_then(|text| text.try_into().ok());
-        let taint = |taint: Taint| (taint.key, taint.value.unwrap_or_default(), taint.effect);
         Self {
             name: node.metadata.name.clone().unwrap_or_default(),
             labels: node.metadata.labels.clone().unwrap_or_default(),
-            taints: spec.taints.into_iter().flatten().map(taint).collect(),
+            taints: spec.taints.unwrap_or_default(),
             unschedulable: spec.unschedulable == Some(true),
             allocatable: Resources::of_texts(&allocatable),
             pods: pods.map_or(0, coracle_api::quantity::Quantity::value),
