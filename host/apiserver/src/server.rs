@@ -1,7 +1,7 @@
 //! The server as a whole: what every request can reach, and the tasks that run beside requests.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::Request;
@@ -16,7 +16,7 @@ use crate::authn::Authenticator;
 use crate::authz::{Authorizer, Masters};
 use crate::chain;
 use crate::config::{Config, Kubelets, Limits};
-use crate::endpoints::not_found;
+use crate::endpoints::{Documents, not_found};
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::registry::{Allocators, Registry, sweep_events};
@@ -29,6 +29,8 @@ pub struct ApiServer(Arc<Server>);
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Registry,
+    /// Made when first asked for.
+    pub(crate) openapi: OnceLock<Documents>,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Box<dyn Authorizer>,
     pub(crate) admission: Admission,
@@ -50,6 +52,7 @@ impl ApiServer {
         Self(Arc::new(Server {
             store,
             registry: Registry::new(crate::kinds::table()),
+            openapi: OnceLock::new(),
             authenticator: Authenticator::new(tokens),
             authorizer: Box::new(Masters),
             admission: Admission::default(),

@@ -15,6 +15,7 @@ mod health;
 mod list;
 mod log;
 mod negotiate;
+mod openapi;
 mod options;
 mod patch;
 mod path;
@@ -40,6 +41,7 @@ use crate::server::Server;
 
 pub(crate) use crate::registry::Resource;
 pub(crate) use compression::{accepts_gzip, compress};
+pub(crate) use openapi::Documents;
 pub(crate) use path::{is_own, not_found, path};
 
 /// A request for a resource, authorized, on its way through an endpoint.
@@ -57,7 +59,6 @@ impl Call {
         Write {
             server: &self.server,
             kind,
-            identity: &self.identity,
             namespace: &self.target.namespace,
             subresource: &self.target.subresource,
             dry_run,

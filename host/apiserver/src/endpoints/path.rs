@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::negotiate::Output;
+use super::openapi::Documents;
 use super::{discovery, health, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::prefix;
@@ -41,9 +42,26 @@ pub(crate) async fn path(
         ["healthz" | "livez" | "readyz", ..] => health::health(server, params, path).await,
         ["version"] => shown(request, params, &build(server)),
         ["metrics"] => metrics(server).await,
+        ["openapi", ..] => openapi(server, params, request, &segments),
         ["api" | "apis", ..] => discovery::discover(server, params, request, &segments),
         _ => Err(ApiError::no_such_path()),
     }
+}
+
+fn openapi(
+    server: &Server,
+    params: &Params,
+    request: &Parts,
+    segments: &[&str],
+) -> Result<Response<Body>> {
+    let documents = match server.openapi.get() {
+        Some(documents) => documents,
+        None => {
+            let documents = Documents::new(server.registry.kinds())?;
+            server.openapi.get_or_init(|| documents)
+        }
+    };
+    documents.answer(segments, params.get("hash"), &request.headers)
 }
 
 fn shown(request: &Parts, params: &Params, value: &Value) -> Result<Response<Body>> {

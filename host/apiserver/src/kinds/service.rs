@@ -46,7 +46,6 @@ impl Strategy for Service {
     fn prepare_create(&mut self) {
         self.status = Some(Default::default());
         let Some(spec) = &mut self.spec else { return };
-        drop_unused(spec);
         agree_on_cluster_ips(spec);
         default_families(spec);
     }
@@ -59,7 +58,7 @@ impl Strategy for Service {
         self.status = old.status.clone();
         let (Some(spec), Some(old)) = (&mut self.spec, &old.spec) else { return };
         keep_allocated(spec, old);
-        drop_unused(spec);
+        drop_unused(spec, old);
         agree_on_cluster_ips(spec);
         default_families(spec);
     }
@@ -189,9 +188,13 @@ fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
     }
 }
 
-/// Removes what the service's type has no use for.
-fn drop_unused(spec: &mut ServiceSpec) {
-    if kind(spec) == "ExternalName" {
+/// Removes what was allocated for the type that the service had, where its new one has no use for
+/// it and the update does not ask for it anew.
+fn drop_unused(spec: &mut ServiceSpec, old: &ServiceSpec) {
+    if kind(spec) == kind(old) {
+        return;
+    }
+    if kind(spec) == "ExternalName" && spec.cluster_ip == old.cluster_ip {
         spec.cluster_ip = None;
         spec.cluster_ips = None;
         spec.ip_families = None;
@@ -199,8 +202,9 @@ fn drop_unused(spec: &mut ServiceSpec) {
         spec.internal_traffic_policy = None;
     }
     if !is_reached_by_node_port(spec) {
+        let before: Vec<_> = old.ports.iter().flatten().map(|port| port.node_port).collect();
         for port in spec.ports.iter_mut().flatten() {
-            port.node_port = None;
+            port.node_port = port.node_port.filter(|number| !before.contains(&Some(*number)));
         }
     }
     if kind(spec) != "LoadBalancer" {

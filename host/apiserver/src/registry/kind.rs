@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Object;
 use crate::error::{ApiError, Cause};
+use crate::validation;
 
 /// How a kind is called and which forms of it are served.
 #[derive(Clone, Debug)]
@@ -153,7 +154,7 @@ pub(crate) trait Strategy:
         vec![]
     }
     fn validate_name(name: &str) -> Vec<String> {
-        crate::validation::dns_subdomain(name)
+        validation::dns_subdomain(name)
     }
     fn select(&self) -> Vec<String> {
         vec![]
@@ -206,10 +207,10 @@ impl<T: Strategy> Kind for Builtin<T> {
     }
 
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError> {
-        let mut complaints = vec![];
+        let mut complaints = validation::repeated_fields(json);
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let object: T = serde_ignored::deserialize(&mut deserializer, |path| {
-            complaints.push(format!("unknown field {:?}", path.to_string()));
+            complaints.push(validation::unknown_field(&path));
         })
         .map_err(|error| self.undecodable(&error))?;
         deserializer.end().map_err(|error| self.undecodable(&error))?;

@@ -1,20 +1,44 @@
 //! The rules that objects must obey. Pure: an object in, its faults out, with Kubernetes' paths
 //! and sentences (`k8s.io/kubernetes/pkg/apis/*/validation`). Knows no verbs and no store.
 
+mod container;
+mod data;
+mod endpoints;
+mod event;
 mod meta;
+mod module;
+mod namespace;
+mod node;
+mod number;
+mod pod;
+mod probe;
+mod resources;
+mod selector;
+mod service;
+mod strict;
+mod toleration;
+mod volume;
+mod workload;
 
-use k8s_openapi::api::apps::v1::*;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::*;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::Serialize;
+
 use crate::error::Cause;
-use coracle_api::module::Module;
 
 pub(crate) use coracle_api::meta::{
     dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain,
 };
-
+pub(crate) use data::{configmap, configmap_update, secret, secret_update};
+pub(crate) use endpoints::{endpoints, endpointslice};
+pub(crate) use event::{event, lease};
 pub(crate) use meta::object_meta;
+pub(crate) use module::module;
+pub(crate) use namespace::{namespace, namespace_status};
+pub(crate) use node::{node, node_update};
+pub(crate) use pod::{pod, pod_status};
+pub(crate) use service::{service, service_update};
+pub(crate) use strict::{repeated_fields, unknown_field};
+pub(crate) use toleration::tolerations;
+pub(crate) use workload::{deployment, deployment_status, replicaset, replicaset_status};
 
 /// One fault for each complaint about `value`.
 fn all(path: &str, value: &str, complaints: Vec<String>) -> Vec<Cause> {
@@ -22,7 +46,7 @@ fn all(path: &str, value: &str, complaints: Vec<String>) -> Vec<Cause> {
 }
 
 /// A field that may not change.
-pub(crate) fn immutable<T: PartialEq + serde::Serialize>(path: &str, new: &T, old: &T) -> Vec<Cause> {
+pub(crate) fn immutable<T: PartialEq + Serialize>(path: &str, new: &T, old: &T) -> Vec<Cause> {
     if new == old {
         return vec![];
     }
@@ -30,25 +54,31 @@ pub(crate) fn immutable<T: PartialEq + serde::Serialize>(path: &str, new: &T, ol
     vec![Cause::invalid(path, value, "field is immutable")]
 }
 
-pub(crate) fn configmap(_: &ConfigMap) -> Vec<Cause> { vec![] }
-pub(crate) fn configmap_update(_: &ConfigMap, _: &ConfigMap) -> Vec<Cause> { vec![] }
-pub(crate) fn secret(_: &Secret) -> Vec<Cause> { vec![] }
-pub(crate) fn secret_update(_: &Secret, _: &Secret) -> Vec<Cause> { vec![] }
-pub(crate) fn lease(_: &Lease) -> Vec<Cause> { vec![] }
-pub(crate) fn namespace(_: &Namespace) -> Vec<Cause> { vec![] }
-pub(crate) fn namespace_status(_: &Namespace) -> Vec<Cause> { vec![] }
-pub(crate) fn node(_: &Node) -> Vec<Cause> { vec![] }
-pub(crate) fn node_update(_: &Node, _: &Node) -> Vec<Cause> { vec![] }
-pub(crate) fn endpoints(_: &Endpoints) -> Vec<Cause> { vec![] }
-pub(crate) fn endpointslice(_: &EndpointSlice) -> Vec<Cause> { vec![] }
-pub(crate) fn event(_: &Event) -> Vec<Cause> { vec![] }
-pub(crate) fn module(_: &Module) -> Vec<Cause> { vec![] }
-pub(crate) fn replicaset(_: &ReplicaSet) -> Vec<Cause> { vec![] }
-pub(crate) fn replicaset_status(_: &ReplicaSet) -> Vec<Cause> { vec![] }
-pub(crate) fn deployment(_: &Deployment) -> Vec<Cause> { vec![] }
-pub(crate) fn deployment_status(_: &Deployment, _: &Deployment) -> Vec<Cause> { vec![] }
-pub(crate) fn service(_: &Service) -> Vec<Cause> { vec![] }
-pub(crate) fn service_update(_: &Service, _: &Service) -> Vec<Cause> { vec![] }
-pub(crate) fn pod(_: &Pod) -> Vec<Cause> { vec![] }
-pub(crate) fn pod_status(_: &Pod, _: &Pod) -> Vec<Cause> { vec![] }
-pub(crate) fn tolerations(_: &[Toleration], _: &str) -> Vec<Cause> { vec![] }
+/// A text that must be given and be one of `valid`.
+fn one_of(path: &str, text: Option<&str>, valid: &[&str]) -> Option<Cause> {
+    match text.unwrap_or_default() {
+        "" => Some(Cause::required(path, "")),
+        text if valid.contains(&text) => None,
+        text => Some(Cause::not_supported(path, text, valid)),
+    }
+}
+
+/// Whether a text is given.
+fn filled(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Cause;
+
+    /// The faults as lines of text.
+    pub(super) fn lines(faults: Vec<Cause>) -> Vec<String> {
+        faults.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
+    }
+
+    /// An object from JSON.
+    pub(super) fn object<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> T {
+        serde_json::from_value(json).unwrap()
+    }
+}

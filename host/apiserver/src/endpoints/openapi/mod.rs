@@ -1,0 +1,171 @@
+//! OpenAPI v2 and v3: the table of kinds as documents that clients read to know what there is,
+//! what its fields mean, and how its lists are merged. Made once, when first asked for.
+
+mod paths;
+mod schemas;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use self::schemas::Definitions;
+use super::negotiate::{clauses, not_acceptable};
+use crate::error::{ApiError, Result};
+use crate::registry::Kind;
+
+const TITLE: &str = "Kubernetes";
+/// How long a document may be kept whose address names its content: a year.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
+/// The two forms of OpenAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    V2,
+    V3,
+}
+
+/// A document and the hash of its content.
+#[derive(Clone, Debug)]
+struct Document {
+    bytes: Bytes,
+    hash: String,
+}
+
+impl Document {
+    fn new(value: &Value) -> Result<Self> {
+        let bytes = Bytes::from(serde_json::to_vec(value).map_err(ApiError::internal)?);
+        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02X}")).collect();
+        Ok(Self { bytes, hash })
+    }
+}
+
+/// Every OpenAPI document of a table of kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Documents {
+    v2: Document,
+    v3_index: Document,
+    /// By `api/v1`, `apis/apps/v1`, ...
+    v3: BTreeMap<String, Document>,
+}
+
+impl Documents {
+    pub(crate) fn new(kinds: &[Arc<dyn Kind>]) -> Result<Self> {
+        let mut v3 = BTreeMap::new();
+        let versions: BTreeSet<_> = kinds.iter().map(|kind| root(&**kind)).collect();
+        for version in versions {
+            let own: Vec<_> =
+                kinds.iter().filter(|kind| root(&***kind) == version).cloned().collect();
+            v3.insert(version, Document::new(&document(&own, Form::V3))?);
+        }
+        let index = v3.iter().map(|(path, document)| {
+            let url = format!("/openapi/v3/{path}?hash={}", document.hash);
+            (path.clone(), json!({ "serverRelativeURL": url }))
+        });
+        let index = json!({ "paths": index.collect::<Map<_, _>>() });
+        Ok(Self {
+            v2: Document::new(&document(kinds, Form::V2))?,
+            v3_index: Document::new(&index)?,
+            v3,
+        })
+    }
+
+    /// The answer for `/openapi/v2`, `/openapi/v3` and what is below; `segments` begin with
+    /// `openapi`. `hash` is the query's.
+    pub(crate) fn answer(
+        &self,
+        segments: &[&str],
+        hash: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>> {
+        let document = match segments {
+            [_, "v2"] => &self.v2,
+            [_, "v3"] => &self.v3_index,
+            [_, "v3", path @ ..] => {
+                self.v3.get(&path.join("/")).ok_or_else(ApiError::no_such_path)?
+            }
+            _ => return Err(ApiError::no_such_path()),
+        };
+        let wanted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        if !wanted.is_none_or(accepts_json) {
+            return Err(not_acceptable());
+        }
+        let etag = format!("\"{}\"", document.hash);
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+        let unchanged = known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
+        let mut response = Response::new(if unchanged {
+            Body::empty()
+        } else {
+            Body::from(document.bytes.clone())
+        });
+        if unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        let answered = response.headers_mut();
+        answered.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answered.insert(header::VARY, HeaderValue::from_static("Accept"));
+        let for_good = hash.is_some_and(|hash| hash == document.hash);
+        let keep = if for_good { FOR_GOOD } else { "no-cache, private" };
+        answered.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+        if let Ok(etag) = HeaderValue::try_from(etag) {
+            answered.insert(header::ETAG, etag);
+        }
+        Ok(response)
+    }
+}
+
+/// Documents are JSON; the protobuf form is not offered, and clients ask for JSON beside it.
+fn accepts_json(accept: &str) -> bool {
+    let json = |media: &str| matches!(media, "application/json" | "application/*" | "*/*" | "");
+    accept.is_empty() || clauses(accept).iter().any(|clause| json(clause.media))
+}
+
+/// Where a kind's version is served: `api/v1` or `apis/apps/v1`.
+fn root(kind: &dyn Kind) -> String {
+    let names = kind.names();
+    match names.group {
+        "" => format!("api/{}", names.version),
+        group => format!("apis/{group}/{}", names.version),
+    }
+}
+
+fn document(kinds: &[Arc<dyn Kind>], form: Form) -> Value {
+    let definitions = Definitions::of(kinds, form);
+    let mut all = Map::new();
+    for kind in kinds {
+        all.extend(paths::of_kind(&**kind, &root(&**kind), &definitions));
+    }
+    let info = json!({ "title": TITLE, "version": coracle_api::version::KUBERNETES });
+    let token = json!({
+        "description": "Bearer Token authentication",
+        "type": "apiKey",
+        "name": "authorization",
+        "in": "header",
+    });
+    match form {
+        Form::V2 => json!({
+            "swagger": "2.0",
+            "info": info,
+            "paths": all,
+            "definitions": definitions.into_all(),
+            "securityDefinitions": { "BearerToken": token },
+            "security": [{ "BearerToken": [] }],
+        }),
+        Form::V3 => json!({
+            "openapi": "3.0.0",
+            "info": info,
+            "paths": all,
+            "components": {
+                "schemas": definitions.into_all(),
+                "securitySchemes": { "BearerToken": token },
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The schemas of kinds and of what their fields are made of.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::api::core::v1::Binding;
+use k8s_openapi::api::policy::v1::Eviction;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Patch, Status};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::Form;
+use crate::patch::{Field, Schema};
+use crate::registry::{Kind, Names};
+
+/// Where v3 keeps its definitions, and v2.
+const V3_PREFIX: &str = "#/components/schemas/";
+const V2_PREFIX: &str = "#/definitions/";
+/// What Kubernetes' own definitions begin with, and those of this project's kinds.
+const KUBERNETES: &str = "io.k8s.";
+const OWN: &str = "dev.coracle.v1.";
+
+pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
+pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
+
+/// Definitions in one of the forms.
+pub(super) struct Definitions {
+    pub(super) form: Form,
+    all: Map<String, Value>,
+}
+
+/// `io.k8s.api.apps.v1.Deployment`, or `dev.coracle.v1.Module`.
+pub(super) fn definition(names: &Names) -> String {
+    let Names { group, version, kind, .. } = names;
+    match *group {
+        "" => format!("io.k8s.api.core.{version}.{kind}"),
+        group if is_kubernetes(group) => {
+            let package = group.split('.').next().unwrap_or(group);
+            format!("io.k8s.api.{package}.{version}.{kind}")
+        }
+        group => {
+            let reversed: Vec<_> = group.rsplit('.').collect();
+            format!("{}.{version}.{kind}", reversed.join("."))
+        }
+    }
+}
+
+/// Whether a group is one of Kubernetes' own.
+pub(super) fn is_kubernetes(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+/// `x-kubernetes-group-version-kind` as schemas carry it.
+pub(super) fn gvk(group: &str, version: &str, kind: &str) -> Value {
+    json!({ "group": group, "version": version, "kind": kind })
+}
+
+impl Definitions {
+    pub(super) fn of(kinds: &[Arc<dyn Kind>], form: Form) -> Self {
+        let mut generator = SchemaSettings::openapi3().into_generator();
+        for kind in kinds {
+            kind.schema(&mut generator);
+        }
+        generator.subschema_for::<ListMeta>();
+        generator.subschema_for::<Status>();
+        generator.subschema_for::<DeleteOptions>();
+        generator.subschema_for::<Patch>();
+        generator.subschema_for::<Scale>();
+        generator.subschema_for::<Binding>();
+        generator.subschema_for::<Eviction>();
+        let generated = generator.take_definitions(true);
+        let mut all: Map<_, _> = generated
+            .into_iter()
+            .map(|(name, mut schema)| {
+                rename(&mut schema);
+                (full_name(&name), schema)
+            })
+            .collect();
+        for (name, schema) in &mut all {
+            describe_merging(name, schema);
+        }
+        for kind in kinds {
+            let names = kind.names();
+            let name = definition(names);
+            if let Some(schema) = all.get_mut(&name) {
+                mark(schema, gvk(names.group, names.version, names.kind));
+            }
+            all.insert(format!("{name}List"), list(names, &name));
+        }
+        let further = [
+            (STATUS, gvk("", "v1", "Status")),
+            (DELETE_OPTIONS, gvk("", "v1", "DeleteOptions")),
+            (SCALE, gvk("autoscaling", "v1", "Scale")),
+            (BINDING, gvk("", "v1", "Binding")),
+            (EVICTION, gvk("policy", "v1", "Eviction")),
+        ];
+        for (name, gvk) in further {
+            if let Some(schema) = all.get_mut(name) {
+                mark(schema, gvk);
+            }
+        }
+        all.insert(INT_OR_STRING.into(), int_or_string(form));
+        if form == Form::V2 {
+            all.values_mut().for_each(to_v2);
+        }
+        Self { form, all }
+    }
+
+    /// A reference to a definition.
+    pub(super) fn refer(&self, name: &str) -> Value {
+        let prefix = if self.form == Form::V2 { V2_PREFIX } else { V3_PREFIX };
+        json!({ "$ref": format!("{prefix}{name}") })
+    }
+
+    pub(super) fn into_all(self) -> Map<String, Value> {
+        self.all
+    }
+}
+
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+fn int_or_string(form: Form) -> Value {
+    let description = "A number, or a text such as a percentage or a port's name.";
+    match form {
+        Form::V2 => {
+            json!({ "description": description, "type": "string", "format": "int-or-string" })
+        }
+        Form::V3 => json!({
+            "description": description,
+            "format": "int-or-string",
+            "oneOf": [{ "type": "integer" }, { "type": "string" }],
+        }),
+    }
+}
+
+/// The name of a definition with its package.
+fn full_name(name: &str) -> String {
+    if name.starts_with(KUBERNETES) { name.into() } else { format!("{OWN}{name}") }
+}
+
+/// Gives references the full names of what they refer to.
+fn rename(schema: &mut Value) {
+    each_map(schema, &mut |map| {
+        if let Some(Value::String(reference)) = map.get_mut("$ref")
+            && let Some(name) = reference.strip_prefix(V3_PREFIX)
+        {
+            *reference = format!("{V3_PREFIX}{}", full_name(name));
+        }
+        map.remove("title");
+    });
+}
+
+/// Calls `change` for every schema in a schema, the inner ones first.
+fn each_map(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| each_map(item, change)),
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match value {
+                    // The keys in here are names of fields.
+                    Value::Object(fields) if key == "properties" => {
+                        fields.values_mut().for_each(|field| each_map(field, change));
+                    }
+                    value => each_map(value, change),
+                }
+            }
+            change(map);
+        }
+        _ => {}
+    }
+}
+
+fn mark(schema: &mut Value, gvk: Value) {
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("x-kubernetes-group-version-kind".into(), json!([gvk]));
+    }
+}
+
+/// Adds what is known of merging to the fields of a definition.
+fn describe_merging(name: &str, schema: &mut Value) {
+    let Some(known) = Schema::of_definition(name) else { return };
+    let Some(map) = schema.as_object_mut() else { return };
+    if let Some(whole) = known.field("") {
+        describe(map, whole);
+    }
+    let Some(Value::Object(fields)) = map.get_mut("properties") else { return };
+    for (field, schema) in fields {
+        if let (Some(known), Some(schema)) = (known.field(field), schema.as_object_mut()) {
+            describe(schema, known);
+        }
+    }
+}
+
+fn describe(schema: &mut Map<String, Value>, known: &Field) {
+    let mut add = |key: &str, value: Value| {
+        schema.insert(format!("x-kubernetes-{key}"), value);
+    };
+    if let Some(key) = &known.merge_key {
+        add("patch-merge-key", json!(key));
+    }
+    if !known.strategies.is_empty() {
+        add("patch-strategy", json!(known.strategies.join(",")));
+    }
+    if let Some(kind) = &known.list_type {
+        add("list-type", json!(kind));
+    }
+    if !known.list_map_keys.is_empty() {
+        add("list-map-keys", json!(known.list_map_keys));
+    }
+    if let Some(kind) = &known.map_type {
+        add("map-type", json!(kind));
+    }
+}
+
+/// The schema of a list of a kind.
+fn list(names: &Names, item: &str) -> Value {
+    let kind = format!("{}List", names.kind);
+    json!({
+        "description": format!("{kind} is a list of {} objects.", names.kind),
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": { "type": "string", "description": "Version of the schema of this list." },
+            "items": {
+                "type": "array",
+                "description": "The objects in the list.",
+                "items": { "$ref": format!("{V3_PREFIX}{item}") },
+            },
+            "kind": { "type": "string", "description": "The kind of this list." },
+            "metadata": {
+                "description": "Standard list metadata.",
+                "allOf": [{ "$ref": format!("{V3_PREFIX}{LIST_META}") }],
+            },
+        },
+        "x-kubernetes-group-version-kind": [gvk(names.group, names.version, &kind)],
+    })
+}
+
+/// v2 has fewer words: references beside descriptions instead of `allOf`, no alternatives.
+fn to_v2(schema: &mut Value) {
+    each_map(schema, &mut |map| {
+        if let Some(Value::Array(parts)) = map.get("allOf")
+            && let [Value::Object(part)] = parts.as_slice()
+            && part.contains_key("$ref")
+        {
+            let part = part.clone();
+            map.remove("allOf");
+            map.extend(part);
+        }
+        if let Some(Value::String(reference)) = map.get_mut("$ref")
+            && let Some(name) = reference.strip_prefix(V3_PREFIX)
+        {
+            *reference = format!("{V2_PREFIX}{name}");
+        }
+        for word in ["nullable", "oneOf", "anyOf", "allOf", "not"] {
+            map.remove(word);
+        }
+    });
+}

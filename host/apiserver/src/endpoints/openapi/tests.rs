@@ -1,0 +1,105 @@
+use super::*;
+
+fn documents() -> Documents {
+    Documents::new(&crate::kinds::table()).unwrap()
+}
+
+fn json(document: &Document) -> Value {
+    serde_json::from_slice(&document.bytes).unwrap()
+}
+
+/// Every `$ref` of a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get("$ref") {
+                found.insert(reference.clone());
+            }
+            map.values().for_each(|value| references(value, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let documents = documents();
+    for document in documents.v3.values().chain([&documents.v2]) {
+        let document = json(document);
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}
+
+#[test]
+fn patches_know_field_validation_and_merge_keys() {
+    let documents = documents();
+    let apps = json(&documents.v3["apis/apps/v1"]);
+    let patch =
+        &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    let parameters = patch["parameters"].as_array().unwrap();
+    assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
+    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
+    assert_eq!(patch["x-kubernetes-action"], "patch");
+    let accepted = patch["requestBody"]["content"].as_object().unwrap();
+    assert!(accepted.contains_key("application/strategic-merge-patch+json"));
+    let schemas = &apps["components"]["schemas"];
+    let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(containers["x-kubernetes-list-type"], "map");
+    let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+    assert_eq!(deployment["x-kubernetes-group-version-kind"][0]["group"], "apps");
+    assert!(deployment["properties"]["spec"]["allOf"][0]["$ref"].is_string());
+}
+
+#[test]
+fn v2_speaks_v2() {
+    let v2 = json(&documents().v2);
+    assert_eq!(v2["swagger"], "2.0");
+    let pod = &v2["definitions"]["io.k8s.api.core.v1.Pod"];
+    assert_eq!(
+        pod["properties"]["spec"]["$ref"],
+        "#/definitions/io.k8s.api.core.v1.PodSpec"
+    );
+    assert!(v2["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/status"]["put"].is_object());
+    let text = v2.to_string();
+    assert!(!text.contains("\"allOf\":[") && !text.contains("#/components"));
+}
+
+#[test]
+fn own_kinds_are_described() {
+    let documents = documents();
+    let own = json(&documents.v3["apis/coracle.dev/v1"]);
+    let module = &own["components"]["schemas"]["dev.coracle.v1.Module"];
+    assert_eq!(module["x-kubernetes-group-version-kind"][0]["kind"], "Module");
+    let patch = &own["paths"]["/apis/coracle.dev/v1/namespaces/{namespace}/modules/{name}"]["patch"];
+    let accepted = patch["requestBody"]["content"].as_object().unwrap();
+    assert!(!accepted.contains_key("application/strategic-merge-patch+json"));
+}
+
+#[test]
+fn answers() {
+    let documents = documents();
+    let mut headers = HeaderMap::new();
+    let index = documents.answer(&["openapi", "v3"], None, &headers).unwrap();
+    assert_eq!(index.status(), StatusCode::OK);
+    let core = &documents.v3["api/v1"];
+    let path = &["openapi", "v3", "api", "v1"];
+    let kept = documents.answer(path, Some(&core.hash), &headers).unwrap();
+    assert_eq!(kept.headers()[header::CACHE_CONTROL], FOR_GOOD);
+    let etag = kept.headers()[header::ETAG].clone();
+    headers.insert(header::IF_NONE_MATCH, etag);
+    let unchanged = documents.answer(path, None, &headers).unwrap();
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    assert!(documents.answer(&["openapi", "v3", "apis", "x"], None, &headers).is_err());
+    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    headers.insert(header::ACCEPT, HeaderValue::from_static(protobuf));
+    assert!(documents.answer(&["openapi", "v2"], None, &headers).is_err());
+}
