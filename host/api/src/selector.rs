@@ -42,8 +42,7 @@ impl Requirement {
         operator: Operator,
         values: impl IntoIterator<Item = String>,
     ) -> Result<Self, SelectorError> {
-        let requirement =
-            Self { key: key.into(), operator, values: values.into_iter().collect() };
+        let requirement = Self { key: key.into(), operator, values: values.into_iter().collect() };
         match requirement.faults() {
             faults if faults.is_empty() => Ok(requirement),
             faults => Err(SelectorError(faults.join(", "))),
@@ -112,9 +111,7 @@ impl Requirement {
         let compared = || value.and_then(number).zip(self.values.first().and_then(number));
         match self.operator {
             Operator::Equals | Operator::In => value.is_some_and(|v| self.values.contains(v)),
-            Operator::NotEquals | Operator::NotIn => {
-                value.is_none_or(|v| !self.values.contains(v))
-            }
+            Operator::NotEquals | Operator::NotIn => value.is_none_or(|v| !self.values.contains(v)),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
             Operator::GreaterThan => compared().is_some_and(|(value, bound)| value > bound),
@@ -324,8 +321,7 @@ impl<'a> Parser<'a> {
             ">" => Operator::GreaterThan,
             "<" => Operator::LessThan,
             other => {
-                let text =
-                    format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt, >, <");
+                let text = format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt, >, <");
                 return Err(SelectorError(text));
             }
         };

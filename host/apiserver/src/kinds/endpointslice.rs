@@ -59,7 +59,8 @@ impl Strategy for EndpointSlice {
     fn row(&self) -> Vec<Value> {
         let port = |port: Option<i32>| port.map_or("*".into(), |port| port.to_string());
         let ports = self.ports.iter().flatten().map(|each| port(each.port)).collect();
-        let addresses = self.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone());
+        let addresses =
+            self.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone());
         let shown = |all: Vec<String>| {
             if all.is_empty() { json!("<unset>") } else { json!(abridged(&all)) }
         };

@@ -52,3 +52,6 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<EndpointSlice>::kind(),
     ]
 }
+
+#[cfg(test)]
+mod tests;

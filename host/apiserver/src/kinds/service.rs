@@ -24,8 +24,7 @@ impl Strategy for Service {
         namespaced: true,
         status: true,
     };
-    const RULES: Rules =
-        Rules { create_on_update: true, returns_deleted: true, ..Rules::USUAL };
+    const RULES: Rules = Rules { create_on_update: true, returns_deleted: true, ..Rules::USUAL };
     const COLUMNS: &'static [Column] = &[
         NAME,
         column("Type", "string", "How the service is reached."),
@@ -108,6 +107,11 @@ fn is_reached_by_node_port(spec: &ServiceSpec) -> bool {
     matches!(kind(spec), "NodePort" | "LoadBalancer")
 }
 
+fn is_reached_from_outside(spec: &ServiceSpec) -> bool {
+    is_reached_by_node_port(spec)
+        || (kind(spec) == "ClusterIP" && spec.external_ips.as_ref().is_some_and(|v| !v.is_empty()))
+}
+
 fn default_spec(spec: &mut ServiceSpec) {
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     if !filled(&spec.session_affinity) {
@@ -141,9 +145,7 @@ fn default_spec(spec: &mut ServiceSpec) {
             port.node_port = None;
         }
     }
-    let from_outside = is_reached_by_node_port(spec)
-        || (kind(spec) == "ClusterIP" && spec.external_ips.as_ref().is_some_and(|v| !v.is_empty()));
-    if from_outside && !filled(&spec.external_traffic_policy) {
+    if is_reached_from_outside(spec) && !filled(&spec.external_traffic_policy) {
         spec.external_traffic_policy = Some("Cluster".into());
     }
     if matches!(kind(spec), "ClusterIP" | "NodePort" | "LoadBalancer") {
@@ -176,9 +178,11 @@ fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
         let taken: Vec<i32> =
             spec.ports.iter().flatten().filter_map(|port| port.node_port).collect();
         for port in spec.ports.iter_mut().flatten().filter(|port| port.node_port.is_none()) {
-            let same = old.ports.iter().flatten().find(|before| {
-                before.port == port.port && before.protocol == port.protocol
-            });
+            let same = old
+                .ports
+                .iter()
+                .flatten()
+                .find(|before| before.port == port.port && before.protocol == port.protocol);
             let before = same.and_then(|before| before.node_port);
             port.node_port = before.filter(|number| !taken.contains(number));
         }
@@ -188,18 +192,18 @@ fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
     }
 }
 
-/// Removes what was allocated for the type that the service had, where its new one has no use for
-/// it and the update does not ask for it anew.
+/// Removes what the service's former type called for and its new one has no use for, unless the
+/// update asks for it anew.
 fn drop_unused(spec: &mut ServiceSpec, old: &ServiceSpec) {
-    if kind(spec) == kind(old) {
-        return;
-    }
     if kind(spec) == "ExternalName" && spec.cluster_ip == old.cluster_ip {
         spec.cluster_ip = None;
         spec.cluster_ips = None;
         spec.ip_families = None;
         spec.ip_family_policy = None;
-        spec.internal_traffic_policy = None;
+        drop_same(&mut spec.internal_traffic_policy, &old.internal_traffic_policy);
+    }
+    if !is_reached_from_outside(spec) {
+        drop_same(&mut spec.external_traffic_policy, &old.external_traffic_policy);
     }
     if !is_reached_by_node_port(spec) {
         let before: Vec<_> = old.ports.iter().flatten().map(|port| port.node_port).collect();
@@ -208,9 +212,16 @@ fn drop_unused(spec: &mut ServiceSpec, old: &ServiceSpec) {
         }
     }
     if kind(spec) != "LoadBalancer" {
-        spec.allocate_load_balancer_node_ports = None;
-        spec.load_balancer_class = None;
-        spec.health_check_node_port = None;
+        let allocated = &mut spec.allocate_load_balancer_node_ports;
+        drop_same(allocated, &old.allocate_load_balancer_node_ports);
+        drop_same(&mut spec.load_balancer_class, &old.load_balancer_class);
+        drop_same(&mut spec.health_check_node_port, &old.health_check_node_port);
+    }
+}
+
+fn drop_same<T: PartialEq>(field: &mut Option<T>, old: &Option<T>) {
+    if field == old {
+        *field = None;
     }
 }
 
@@ -219,7 +230,9 @@ fn agree_on_cluster_ips(spec: &mut ServiceSpec) {
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     match (filled(&spec.cluster_ip), spec.cluster_ips.as_ref().is_none_or(Vec::is_empty)) {
         (true, true) => spec.cluster_ips = spec.cluster_ip.clone().map(|ip| vec![ip]),
-        (false, false) => spec.cluster_ip = spec.cluster_ips.as_ref().and_then(|ips| ips.first().cloned()),
+        (false, false) => {
+            spec.cluster_ip = spec.cluster_ips.as_ref().and_then(|ips| ips.first().cloned())
+        }
         _ => {}
     }
 }

@@ -29,7 +29,8 @@ mod tests {
 
     #[test]
     fn operations() {
-        let patch = br#"[{"op":"test","path":"/a","value":1},{"op":"replace","path":"/a","value":2},
+        let patch =
+            br#"[{"op":"test","path":"/a","value":1},{"op":"replace","path":"/a","value":2},
             {"op":"add","path":"/b/-","value":3},{"op":"remove","path":"/c"}]"#;
         let patched = apply(json!({"a": 1, "b": [], "c": 0}), patch).unwrap();
         assert_eq!(patched, json!({"a": 2, "b": [3]}));

@@ -75,9 +75,8 @@ pub(crate) fn apply(
 }
 
 fn object(patch: &[u8]) -> Result<Value, PatchError> {
-    let value = serde_json::from_slice(patch).map_err(|error| {
-        PatchError::Malformed(format!("error decoding patch: {error}"))
-    })?;
+    let value = serde_json::from_slice(patch)
+        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
     match value {
         Value::Object(_) => Ok(value),
         _ => Err(PatchError::Malformed("error decoding patch: not a JSON object".into())),

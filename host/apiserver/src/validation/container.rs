@@ -237,7 +237,9 @@ fn value_from(source: &EnvVarSource, has_value: bool, path: &str) -> Vec<Cause> 
         faults.push(Cause::forbidden(format!("{path}.fileKeyRef"), detail));
     }
     let detail = match sources {
-        0 => "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+        0 => {
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        }
         _ if has_value => "may not be specified when `value` is not empty",
         1 => return faults,
         _ => "may not have more than one field specified at a time",
@@ -258,9 +260,7 @@ pub(super) fn field_ref(field: &ObjectFieldSelector, known: &[&str], path: &str)
     }
     if let Some((map, key)) = subscript(name) {
         return match map {
-            "metadata.annotations" => {
-                all(&of_path, key, meta::qualified_name(&key.to_lowercase()))
-            }
+            "metadata.annotations" => all(&of_path, key, meta::qualified_name(&key.to_lowercase())),
             "metadata.labels" => all(&of_path, key, meta::qualified_name(key)),
             _ => {
                 let detail = format!("{map:?} does not support subscript");
@@ -269,8 +269,7 @@ pub(super) fn field_ref(field: &ObjectFieldSelector, known: &[&str], path: &str)
         };
     }
     if !LABELLED_FIELDS.contains(&name) {
-        let detail =
-            format!("error converting fieldPath: field label not supported: {name}");
+        let detail = format!("error converting fieldPath: field label not supported: {name}");
         return vec![Cause::invalid(of_path, name, &detail)];
     }
     if known.contains(&name) { vec![] } else { vec![Cause::not_supported(of_path, name, known)] }
@@ -282,7 +281,11 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
     (!map.is_empty()).then_some((map, key))
 }
 
-pub(super) fn resource_ref(resource: &ResourceFieldSelector, of_file: bool, path: &str) -> Vec<Cause> {
+pub(super) fn resource_ref(
+    resource: &ResourceFieldSelector,
+    of_file: bool,
+    path: &str,
+) -> Vec<Cause> {
     let mut faults = vec![];
     if of_file && !filled(resource.container_name.as_ref()) {
         faults.push(Cause::required(format!("{path}.containerName"), ""));

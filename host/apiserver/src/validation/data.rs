@@ -88,16 +88,16 @@ pub(crate) fn secret(secret: &Secret) -> Vec<Cause> {
         }
         "kubernetes.io/dockercfg" => faults.extend(docker(data, ".dockercfg")),
         "kubernetes.io/dockerconfigjson" => faults.extend(docker(data, ".dockerconfigjson")),
-        "kubernetes.io/basic-auth" => {
-            if !data.contains_key("username") && !data.contains_key("password") {
-                required("username");
-                required("password");
-            }
+        "kubernetes.io/basic-auth"
+            if !data.contains_key("username") && !data.contains_key("password") =>
+        {
+            required("username");
+            required("password");
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.get("ssh-privatekey").is_none_or(|key| key.0.is_empty()) {
-                faults.push(Cause::required("data[ssh-privatekey]", ""));
-            }
+        "kubernetes.io/ssh-auth"
+            if data.get("ssh-privatekey").is_none_or(|key| key.0.is_empty()) =>
+        {
+            faults.push(Cause::required("data[ssh-privatekey]", ""));
         }
         "kubernetes.io/tls" => {
             required("tls.crt");
@@ -138,7 +138,10 @@ mod tests {
         let bad = map(json!({"data": {"a b": "x", "c": ""}, "binaryData": {"c": ""}}));
         let found = lines(configmap(&bad));
         assert!(found[0].starts_with("data[a b]: Invalid value: \"a b\": a valid config key"));
-        assert_eq!(found[1], "data[c]: Invalid value: \"c\": duplicate of key present in binaryData");
+        assert_eq!(
+            found[1],
+            "data[c]: Invalid value: \"c\": duplicate of key present in binaryData"
+        );
         let large = "x".repeat(MAX_SIZE + 1);
         assert_eq!(
             lines(configmap(&map(json!({"data": {"a": large}})))),

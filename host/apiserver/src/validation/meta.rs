@@ -169,11 +169,24 @@ mod tests {
         );
         let found = faults(json!({"name": "A", "namespace": "a.b", "labels": {"a b": "c d"},
             "finalizers": ["x"], "ownerReferences": [{"apiVersion": "", "kind": "", "name": "", "uid": ""}]}));
-        assert!(found[0].starts_with("metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain"));
-        assert!(found[1].starts_with("metadata.namespace: Invalid value: \"a.b\": a lowercase RFC 1123 label"));
+        assert!(
+            found[0]
+                .starts_with("metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain")
+        );
+        assert!(
+            found[1].starts_with(
+                "metadata.namespace: Invalid value: \"a.b\": a lowercase RFC 1123 label"
+            )
+        );
         assert!(found[2].starts_with("metadata.labels: Invalid value: \"a b\": name part must"));
         assert!(found[3].starts_with("metadata.labels: Invalid value: \"c d\": a valid label"));
-        assert_eq!(found[4], "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty");
-        assert_eq!(found[8], "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard finalizer name nor is it fully qualified");
+        assert_eq!(
+            found[4],
+            "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty"
+        );
+        assert_eq!(
+            found[8],
+            "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard finalizer name nor is it fully qualified"
+        );
     }
 }

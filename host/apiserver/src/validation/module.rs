@@ -53,9 +53,7 @@ mod tests {
     #[test]
     fn tags() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        let tag = |name: &str, digest: &str| {
-            json!({"name": name, "digest": digest, "manifest": digest, "size": 1, "form": "Command"})
-        };
+        let tag = |name: &str, digest: &str| json!({"name": name, "digest": digest, "manifest": digest, "size": 1, "form": "Command"});
         let of = |tags: serde_json::Value| -> Module {
             object(json!({"apiVersion": "coracle.dev/v1", "kind": "Module",
                 "metadata": {"name": "m"}, "spec": {"tags": tags}}))

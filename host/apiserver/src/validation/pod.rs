@@ -20,18 +20,17 @@ pub(crate) fn pod(pod: &Pod) -> Vec<Cause> {
 pub(super) fn template(template: &PodTemplateSpec, path: &str) -> Vec<Cause> {
     let none = PodSpec::default();
     let meta = template.metadata.as_ref();
-    let mut faults = labels(
-        meta.and_then(|meta| meta.labels.as_ref()),
-        &format!("{path}.labels"),
-    );
+    let mut faults = labels(meta.and_then(|meta| meta.labels.as_ref()), &format!("{path}.labels"));
     faults.extend(annotations(
         meta.and_then(|meta| meta.annotations.as_ref()),
         &format!("{path}.annotations"),
     ));
     faults.extend(pod_spec(template.spec.as_ref().unwrap_or(&none), &format!("{path}.spec")));
-    if template.spec.as_ref().is_some_and(|spec| {
-        spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty())
-    }) {
+    if template
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()))
+    {
         let path = format!("{path}.spec.ephemeralContainers");
         faults.push(Cause::forbidden(path, "ephemeral containers not allowed in pod template"));
     }
@@ -146,12 +145,7 @@ pub(crate) fn pod_status(new: &Pod, old: &Pod) -> Vec<Cause> {
 }
 
 /// Containers that ended for good stay ended.
-fn risen(
-    new: &[ContainerStatus],
-    old: &[ContainerStatus],
-    policy: &str,
-    path: &str,
-) -> Vec<Cause> {
+fn risen(new: &[ContainerStatus], old: &[ContainerStatus], policy: &str, path: &str) -> Vec<Cause> {
     let ended = |status: &ContainerStatus| {
         status.state.as_ref().and_then(|state| state.terminated.as_ref()).map(|end| end.exit_code)
     };
@@ -241,19 +235,22 @@ mod tests {
 
     #[test]
     fn variables() {
-        let of = |env: Value| {
-            faults(json!({"containers": [{"name": "a", "image": "b", "env": env}]}))
-        };
+        let of =
+            |env: Value| faults(json!({"containers": [{"name": "a", "image": "b", "env": env}]}));
         assert_eq!(of(json!([{"name": ""}])), ["spec.containers[0].env[0].name: Required value"]);
         assert_eq!(
-            of(json!([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}])),
+            of(
+                json!([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}])
+            ),
             [
                 "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.x\": error converting fieldPath: field label not supported: spec.x",
                 "spec.containers[0].env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
             ]
         );
-        assert!(of(json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]))[0]
-            .contains("Unsupported value: \"status.phase\""));
+        assert!(
+            of(json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]))[0]
+                .contains("Unsupported value: \"status.phase\"")
+        );
     }
 
     #[test]
@@ -261,9 +258,14 @@ mod tests {
         let of = |probe: Value| {
             faults(json!({"containers": [{"name": "a", "image": "b", "livenessProbe": probe}]}))
         };
-        assert_eq!(of(json!({})), ["spec.containers[0].livenessProbe: Required value: must specify a handler type"]);
         assert_eq!(
-            of(json!({"exec": {"command": ["x"]}, "tcpSocket": {"port": 1}, "successThreshold": 2})),
+            of(json!({})),
+            ["spec.containers[0].livenessProbe: Required value: must specify a handler type"]
+        );
+        assert_eq!(
+            of(
+                json!({"exec": {"command": ["x"]}, "tcpSocket": {"port": 1}, "successThreshold": 2})
+            ),
             [
                 "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
                 "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
@@ -280,10 +282,15 @@ mod tests {
         };
         let ended = json!({"terminated": {"exitCode": 1}});
         let running = json!({"running": {}});
-        assert_eq!(pod_status(&of("OnFailure", running.clone()), &of("OnFailure", ended.clone())), []);
+        assert_eq!(
+            pod_status(&of("OnFailure", running.clone()), &of("OnFailure", ended.clone())),
+            []
+        );
         assert_eq!(
             lines(pod_status(&of("Never", running), &of("Never", ended))),
-            ["status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"]
+            [
+                "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
+            ]
         );
     }
 }

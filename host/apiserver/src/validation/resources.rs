@@ -45,7 +45,11 @@ fn container_resource(name: &str, path: &str) -> Vec<Cause> {
     }
     let known =
         matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
-    if known { vec![] } else { vec![Cause::invalid(path, name, "must be a standard resource for containers")] }
+    if known {
+        vec![]
+    } else {
+        vec![Cause::invalid(path, name, "must be a standard resource for containers")]
+    }
 }
 
 /// What a container, or a pod as a whole, requests and is limited to.
@@ -118,10 +122,14 @@ mod tests {
         );
         assert_eq!(
             faults(json!({"requests": {"bogus": "1"}})),
-            ["r.requests[bogus]: Invalid value: \"bogus\": must be a standard resource for containers"]
+            [
+                "r.requests[bogus]: Invalid value: \"bogus\": must be a standard resource for containers"
+            ]
         );
-        assert!(faults(json!({"requests": {"cpu": "1 core"}}))[0]
-            .contains("quantities must match the regular expression"));
+        assert!(
+            faults(json!({"requests": {"cpu": "1 core"}}))[0]
+                .contains("quantities must match the regular expression")
+        );
         assert_eq!(faults(json!({"requests": {"example.com/gpu": "1"}})).len(), 1);
     }
 }

@@ -179,7 +179,11 @@ fn families(spec: &ServiceSpec) -> Vec<Cause> {
             "IPv4" => {}
             "IPv6" if free => {}
             "IPv6" => {
-                faults.push(Cause::invalid(path.as_str(), "IPv6", "not configured on this cluster"));
+                faults.push(Cause::invalid(
+                    path.as_str(),
+                    "IPv6",
+                    "not configured on this cluster",
+                ));
             }
             other => {
                 faults.push(Cause::not_supported(path.as_str(), other, &["IPv4", "IPv6"]));
@@ -274,13 +278,31 @@ mod tests {
                 json!({"ports": [{"port": 80, "nodePort": 30080}]}),
                 "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
             ),
-            (json!({"ports": [{"port": 0, "targetPort": 1}]}), "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"),
-            (json!({"ports": [{"port": 1}, {"name": "b", "port": 2}]}), "spec.ports[0].name: Required value"),
+            (
+                json!({"ports": [{"port": 0, "targetPort": 1}]}),
+                "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            ),
+            (
+                json!({"ports": [{"port": 1}, {"name": "b", "port": 2}]}),
+                "spec.ports[0].name: Required value",
+            ),
             (json!({"type": "ExternalName"}), "spec.externalName: Required value"),
-            (json!({"type": "X", "ports": [{"port": 1}]}), "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\""),
-            (json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]}), "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"),
-            (json!({"ports": [{"port": 1}], "sessionAffinity": "x"}), "spec.sessionAffinity: Unsupported value: \"x\": supported values: \"ClientIP\", \"None\""),
-            (json!({"ports": [{"port": 1}], "ipFamilies": ["IPv6"]}), "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"),
+            (
+                json!({"type": "X", "ports": [{"port": 1}]}),
+                "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
+            ),
+            (
+                json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]}),
+                "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services",
+            ),
+            (
+                json!({"ports": [{"port": 1}], "sessionAffinity": "x"}),
+                "spec.sessionAffinity: Unsupported value: \"x\": supported values: \"ClientIP\", \"None\"",
+            ),
+            (
+                json!({"ports": [{"port": 1}], "ipFamilies": ["IPv6"]}),
+                "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster",
+            ),
         ] {
             let found = faults(spec.clone());
             assert!(found.contains(&expected.to_owned()), "{spec}: {found:?}");

@@ -187,11 +187,11 @@ mod tests {
     fn unknown() {
         let json = r#"{"spec": {"containers": [{"name": "a", "x": 1}], "y": 2}, "z": {}}"#;
         let mut found = vec![];
-        let _: Pod = serde_ignored::deserialize(
-            &mut serde_json::Deserializer::from_str(json),
-            |path| found.push(unknown_field(&path)),
-        )
-        .unwrap();
+        let _: Pod =
+            serde_ignored::deserialize(&mut serde_json::Deserializer::from_str(json), |path| {
+                found.push(unknown_field(&path))
+            })
+            .unwrap();
         assert_eq!(
             found,
             [

@@ -86,9 +86,17 @@ mod tests {
             {"value": "a"}, {"key": "a", "operator": "X", "effect": "Y", "tolerationSeconds": 1},
         ]));
         let found = lines(tolerations(&bad, "t"));
-        assert!(found[0].starts_with("t[0].operator: Invalid value: \"\": operator must be Exists"));
-        assert_eq!(found[1], "t[1].effect: Invalid value: \"Y\": effect must be 'NoExecute' when `tolerationSeconds` is set");
-        assert_eq!(found[2], "t[1].operator: Unsupported value: \"X\": supported values: \"Equal\", \"Exists\"");
+        assert!(
+            found[0].starts_with("t[0].operator: Invalid value: \"\": operator must be Exists")
+        );
+        assert_eq!(
+            found[1],
+            "t[1].effect: Invalid value: \"Y\": effect must be 'NoExecute' when `tolerationSeconds` is set"
+        );
+        assert_eq!(
+            found[2],
+            "t[1].operator: Unsupported value: \"X\": supported values: \"Equal\", \"Exists\""
+        );
         assert_eq!(found.len(), 4);
     }
 }

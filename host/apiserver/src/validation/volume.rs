@@ -23,8 +23,13 @@ const HOST_PATH_TYPES: &[&str] = &[
 ];
 
 /// Fields that files of the downward API may show.
-const FILE_FIELDS: &[&str] =
-    &["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+const FILE_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+];
 
 pub(super) fn volumes(volumes: &[Volume], path: &str) -> Vec<Cause> {
     let mut faults = vec![];
@@ -136,7 +141,8 @@ fn file_path(text: &str, path: &str) -> Vec<Cause> {
 }
 
 fn files(default_mode: Option<i32>, items: Option<&[KeyToPath]>, path: &str) -> Vec<Cause> {
-    let mut faults: Vec<_> = mode(default_mode, &format!("{path}.defaultMode")).into_iter().collect();
+    let mut faults: Vec<_> =
+        mode(default_mode, &format!("{path}.defaultMode")).into_iter().collect();
     for (at, item) in items.unwrap_or_default().iter().enumerate() {
         let path = format!("{path}.items[{at}]");
         required(Some(&item.key), &format!("{path}.key"), &mut faults);
@@ -270,7 +276,9 @@ mod tests {
             {"name": "c", "configMap": {"name": "", "items": [{"key": "", "path": "/x"}]}, "emptyDir": {}},
         ]));
         let found = lines(volumes(&bad, "v"));
-        assert!(found[0].starts_with("v[0].name: Invalid value: \"A\": a lowercase RFC 1123 label"));
+        assert!(
+            found[0].starts_with("v[0].name: Invalid value: \"A\": a lowercase RFC 1123 label")
+        );
         assert_eq!(
             found[1..],
             [

@@ -10,9 +10,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
-use super::number::{
-    at_most_hundred_percent, count_or_percent, is_nothing, not_negative,
-};
+use super::number::{at_most_hundred_percent, count_or_percent, is_nothing, not_negative};
 use super::{pod, selector};
 use crate::error::Cause;
 
@@ -94,10 +92,7 @@ pub(crate) fn replicaset(set: &ReplicaSet) -> Vec<Cause> {
     faults
 }
 
-fn selector_and_template(
-    wanted: &LabelSelector,
-    template: Option<&PodTemplateSpec>,
-) -> Vec<Cause> {
+fn selector_and_template(wanted: &LabelSelector, template: Option<&PodTemplateSpec>) -> Vec<Cause> {
     let mut faults = vec![];
     let path = "spec.selector";
     if *wanted == LabelSelector::default() {
@@ -237,7 +232,10 @@ mod tests {
                 json!({"template": {"metadata": {"labels": {"app": "b"}}}}),
                 "spec.template.metadata.labels: Invalid value: {\"app\":\"b\"}: `selector` does not match template `labels`",
             ),
-            (json!({"replicas": -1}), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
+            (
+                json!({"replicas": -1}),
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            ),
             (json!({"selector": null}), "spec.selector: Required value"),
             (
                 json!({"strategy": {"type": "Recreate", "rollingUpdate": {}}}),

@@ -54,7 +54,11 @@ const DELETE: &[Query] = &[
     query("dryRun", "string", "With 'All', nothing is really deleted."),
     query("gracePeriodSeconds", "integer", "Seconds that the object has to end."),
     query("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
-    query("propagationPolicy", "string", "What becomes of dependents: Orphan, Background, Foreground."),
+    query(
+        "propagationPolicy",
+        "string",
+        "What becomes of dependents: Orphan, Background, Foreground.",
+    ),
 ];
 
 /// What is done, as `x-kubernetes-action` says, with the HTTP method and the verb of the
@@ -110,7 +114,11 @@ struct Subject<'a> {
 }
 
 /// The paths of a kind below `root`.
-pub(super) fn of_kind(kind: &dyn Kind, root: &str, definitions: &Definitions) -> Map<String, Value> {
+pub(super) fn of_kind(
+    kind: &dyn Kind,
+    root: &str,
+    definitions: &Definitions,
+) -> Map<String, Value> {
     let names = kind.names();
     let Names { group, version, kind: name, plural, namespaced, .. } = *names;
     let own = definition(names);

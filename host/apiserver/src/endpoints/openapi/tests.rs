@@ -41,8 +41,7 @@ fn every_reference_leads_somewhere() {
 fn patches_know_field_validation_and_merge_keys() {
     let documents = documents();
     let apps = json(&documents.v3["apis/apps/v1"]);
-    let patch =
-        &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    let patch = &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     let parameters = patch["parameters"].as_array().unwrap();
     assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
@@ -64,10 +63,7 @@ fn v2_speaks_v2() {
     let v2 = json(&documents().v2);
     assert_eq!(v2["swagger"], "2.0");
     let pod = &v2["definitions"]["io.k8s.api.core.v1.Pod"];
-    assert_eq!(
-        pod["properties"]["spec"]["$ref"],
-        "#/definitions/io.k8s.api.core.v1.PodSpec"
-    );
+    assert_eq!(pod["properties"]["spec"]["$ref"], "#/definitions/io.k8s.api.core.v1.PodSpec");
     assert!(v2["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/status"]["put"].is_object());
     let text = v2.to_string();
     assert!(!text.contains("\"allOf\":[") && !text.contains("#/components"));
@@ -79,7 +75,8 @@ fn own_kinds_are_described() {
     let own = json(&documents.v3["apis/coracle.dev/v1"]);
     let module = &own["components"]["schemas"]["dev.coracle.v1.Module"];
     assert_eq!(module["x-kubernetes-group-version-kind"][0]["kind"], "Module");
-    let patch = &own["paths"]["/apis/coracle.dev/v1/namespaces/{namespace}/modules/{name}"]["patch"];
+    let patch =
+        &own["paths"]["/apis/coracle.dev/v1/namespaces/{namespace}/modules/{name}"]["patch"];
     let accepted = patch["requestBody"]["content"].as_object().unwrap();
     assert!(!accepted.contains_key("application/strategic-merge-patch+json"));
 }

@@ -71,10 +71,8 @@ fn deadline(new: &PodSpec, old: &PodSpec) -> Option<Cause> {
 
 /// Whether every old toleration is still there, with any `tolerationSeconds`.
 fn only_added(new: &[Toleration], old: &[Toleration]) -> bool {
-    let plain = |toleration: &Toleration| Toleration {
-        toleration_seconds: None,
-        ..toleration.clone()
-    };
+    let plain =
+        |toleration: &Toleration| Toleration { toleration_seconds: None, ..toleration.clone() };
     old.iter().all(|old| new.iter().any(|new| plain(new) == plain(old)))
 }
 
@@ -108,4 +106,61 @@ fn changeable_as(new: &PodSpec, old: &PodSpec) -> PodSpec {
         like_old.scheduling_gates.clone_from(&old.scheduling_gates);
     }
     like_old
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Strategy;
+    use serde_json::{Value, json};
+
+    fn faults(change: Value) -> Vec<String> {
+        let mut value = json!({"metadata": {"name": "p"}, "spec": {
+            "containers": [{"name": "a", "image": "1"}],
+            "activeDeadlineSeconds": 10,
+            "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute"}],
+        }});
+        let mut old: Pod = serde_json::from_value(value.clone()).unwrap();
+        old.default_fields();
+        json_patch::merge(&mut value, &change);
+        let mut new: Pod = serde_json::from_value(value).unwrap();
+        new.default_fields();
+        validate(&new, &old).into_iter().map(|cause| cause.field).collect()
+    }
+
+    #[test]
+    fn what_may_change() {
+        for change in [
+            json!({}),
+            json!({"metadata": {"labels": {"a": "b"}}}),
+            // Without a tag, so that the pull policy stays the same.
+            json!({"spec": {"containers": [{"name": "a", "image": "2"}]}}),
+            json!({"spec": {"activeDeadlineSeconds": 5}}),
+            json!({"spec": {"tolerations": [
+                {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3},
+                {"key": "b", "operator": "Exists"},
+            ]}}),
+        ] {
+            assert_eq!(faults(change.clone()), Vec::<String>::new(), "{change}");
+        }
+    }
+
+    #[test]
+    fn what_may_not() {
+        for (change, field) in [
+            (json!({"spec": {"nodeName": "n"}}), "spec"),
+            (json!({"spec": {"containers": [{"name": "b", "image": "1"}]}}), "spec"),
+            (json!({"spec": {"containers": []}}), "spec.containers"),
+            (
+                json!({"spec": {"containers": [{"name": "a", "image": ""}]}}),
+                "spec.containers[0].image",
+            ),
+            (json!({"spec": {"activeDeadlineSeconds": 11}}), "spec.activeDeadlineSeconds"),
+            (json!({"spec": {"activeDeadlineSeconds": null}}), "spec.activeDeadlineSeconds"),
+            (json!({"spec": {"tolerations": []}}), "spec.tolerations"),
+        ] {
+            let found = faults(change.clone());
+            assert!(found.iter().any(|found| found == field), "{change}: {found:?}");
+        }
+    }
 }

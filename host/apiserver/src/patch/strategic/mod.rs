@@ -279,9 +279,8 @@ fn arrange(
     before: &[Value],
     merge_key: Option<&str>,
 ) -> Vec<Value> {
-    let place = |list: &[Value], item: &Value| {
-        list.iter().position(|other| same(item, other, merge_key))
-    };
+    let place =
+        |list: &[Value], item: &Value| list.iter().position(|other| same(item, other, merge_key));
     let (mut patched, mut others): (Vec<_>, Vec<_>) =
         merged.into_iter().partition(|item| place(order, item).is_some());
     patched.sort_by_key(|item| place(order, item));

@@ -81,10 +81,7 @@ fn items_are_deleted_and_lists_replaced() {
         json!({"spec": {"containers": [{"name": "b"}]}}),
     );
     assert_eq!(
-        patched(
-            current,
-            json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}),
-        ),
+        patched(current, json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}),),
         json!({"spec": {"containers": [{"name": "c"}]}}),
     );
 }
@@ -133,7 +130,8 @@ fn primitive_lists() {
 
 #[test]
 fn order() {
-    let current = json!({"spec": {"containers": [{"name": "a"}, {"name": "server"}, {"name": "b"}]}});
+    let current =
+        json!({"spec": {"containers": [{"name": "a"}, {"name": "server"}, {"name": "b"}]}});
     assert_eq!(
         patched(
             current.clone(),
@@ -195,8 +193,5 @@ fn refusals() {
         refused(current.clone(), json!({"spec": {"containers": [{"$patch": "x", "name": "a"}]}})),
         "Unknown patch type found: x",
     );
-    assert_eq!(
-        refused(current, json!({"spec": {"$patch": "x"}})),
-        "Unknown patch type found: x",
-    );
+    assert_eq!(refused(current, json!({"spec": {"$patch": "x"}})), "Unknown patch type found: x",);
 }
