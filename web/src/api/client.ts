@@ -2,6 +2,8 @@
 
 import type { List, Status } from "./types";
 
+const STRATEGIC = "application/strategic-merge-patch+json";
+
 /** A refused or failed request, with the server's own sentence. */
 export class ApiError extends Error {
   constructor(
@@ -14,22 +16,22 @@ export class ApiError extends Error {
   }
 }
 
-async function refusal(response: Response): Promise<ApiError> {
-  const text = await response.text();
+/** A refused request: most often as a Status, else the text is all there is. */
+export function refusalOf(code: number, summary: string, text: string): ApiError {
   try {
     const status = JSON.parse(text) as Partial<Status>;
     if (status.kind === "Status") {
-      return new ApiError(status.message ?? text, response.status, status.reason ?? "");
+      return new ApiError(status.message ?? text, code, status.reason ?? "");
     }
   } catch {
-    // Not every refusal is a Status: the text is all there is.
+    // Not every refusal is JSON.
   }
-  return new ApiError(text || response.statusText, response.status, "");
+  return new ApiError(text.trim() || summary || `HTTP ${code}`, code, "");
 }
 
 export class Client {
   constructor(
-    private readonly token: string,
+    readonly token: string,
     private readonly base = "",
     private readonly onUnauthorized: () => void = () => undefined,
   ) {}
@@ -40,7 +42,9 @@ export class Client {
     headers.set("Authorization", `Bearer ${this.token}`);
     const response = await fetch(this.base + path, { ...init, headers });
     if (response.status === 401) this.onUnauthorized();
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) {
+      throw refusalOf(response.status, response.statusText, await response.text());
+    }
     return response;
   }
 
@@ -66,8 +70,9 @@ export class Client {
     return this.send("POST", path, object, "application/json");
   }
 
-  async patch<T>(path: string, patch: unknown): Promise<T> {
-    return this.send("PATCH", path, patch, "application/merge-patch+json");
+  /** Lists inside are merged by their items' names, as Kubernetes defines it for built-in kinds. */
+  async patch<T>(path: string, patch: unknown, type = STRATEGIC): Promise<T> {
+    return this.send("PATCH", path, patch, type);
   }
 
   async delete(path: string): Promise<void> {

@@ -1,6 +1,13 @@
 // A streamed body as lines, as they come.
 
-export async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/** A line longer than this is no line of ours: nothing may grow without bound. */
+const LONGEST = 8 * 1024 * 1024;
+
+/** The lines of `body`: with each piece that arrives, those that it completes. */
+export async function* lineBatches(
+  body: ReadableStream<Uint8Array>,
+  longest = LONGEST,
+): AsyncGenerator<string[]> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -10,10 +17,14 @@ export async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<s
       rest += decoder.decode(value, { stream: !done });
       const parts = rest.split("\n");
       rest = parts.pop() ?? "";
-      yield* parts;
-      if (done) break;
+      if (rest.length > longest) {
+        parts.push(rest);
+        rest = "";
+      }
+      if (done && rest) parts.push(rest);
+      if (parts.length > 0) yield parts;
+      if (done) return;
     }
-    if (rest) yield rest;
   } finally {
     await reader.cancel().catch(() => undefined);
   }

@@ -9,6 +9,8 @@ export interface ObjectMeta {
   deletionTimestamp?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
+  generation?: number;
+  ownerReferences?: { kind: string; name: string; uid: string; controller?: boolean }[];
 }
 
 export interface KubeObject {
@@ -35,7 +37,10 @@ export interface ContainerStatus {
   ready: boolean;
   started?: boolean;
   restartCount: number;
+  image?: string;
+  imageID?: string;
   state?: ContainerState;
+  lastState?: ContainerState;
 }
 
 export interface Container {
@@ -64,6 +69,7 @@ export interface Node extends KubeObject {
     conditions?: Condition[];
     capacity?: Record<string, string>;
     allocatable?: Record<string, string>;
+    addresses?: { type: string; address: string }[];
     nodeInfo?: { kubeletVersion: string; containerRuntimeVersion: string; osImage: string };
   };
 }
@@ -72,7 +78,11 @@ export interface Deployment extends KubeObject {
   spec: {
     replicas?: number;
     selector: { matchLabels?: Record<string, string> };
-    template: { spec: { containers: Container[] } };
+    paused?: boolean;
+    template: {
+      metadata?: { labels?: Record<string, string> };
+      spec: { containers: Container[] };
+    };
   };
   status?: {
     replicas?: number;
@@ -81,6 +91,15 @@ export interface Deployment extends KubeObject {
     availableReplicas?: number;
     observedGeneration?: number;
     conditions?: Condition[];
+  };
+}
+
+export interface Service extends KubeObject {
+  spec: {
+    type?: string;
+    clusterIP?: string;
+    selector?: Record<string, string>;
+    ports?: { name?: string; port: number; nodePort?: number }[];
   };
 }
 
