@@ -17,6 +17,7 @@ mod flow;
 mod kinds;
 mod metrics;
 mod patch;
+mod protobuf;
 mod registry;
 mod request;
 mod server;

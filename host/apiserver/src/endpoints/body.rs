@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 
 use super::Call;
 use crate::error::{ApiError, Reason, Result};
+use crate::protobuf;
 
 /// The whole body, if it is not too large.
 pub(super) async fn read(call: &Call, mut body: Body) -> Result<Bytes> {
@@ -44,18 +45,31 @@ pub(super) fn media_type(headers: &HeaderMap) -> &str {
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
-/// The body of a create, update or delete as JSON; YAML is turned into it.
+/// The media types of objects that are read.
+const ACCEPTED: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+/// The body of a create, update or delete as JSON; YAML and protobuf are turned into it.
 pub(super) async fn json(call: &Call, body: Body) -> Result<Bytes> {
-    let yaml = match media_type(&call.headers) {
-        "" | "application/json" | "*/*" => false,
-        "application/yaml" | "application/x-yaml" | "text/yaml" => true,
-        _ => return Err(unsupported(&["application/json", "application/yaml"])),
+    let into_json: fn(Bytes) -> Result<Bytes> = match media_type(&call.headers) {
+        "" | "application/json" | "*/*" => Ok,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => |bytes| from_yaml(&bytes),
+        "application/vnd.kubernetes.protobuf" => |bytes| from_protobuf(&bytes),
+        _ => return Err(unsupported(ACCEPTED)),
     };
-    let bytes = read(call, body).await?;
-    if yaml { from_yaml(&bytes) } else { Ok(bytes) }
+    into_json(read(call, body).await?)
 }
 
-pub(super) fn from_yaml(bytes: &[u8]) -> Result<Bytes> {
+fn from_protobuf(bytes: &[u8]) -> Result<Bytes> {
+    // A deletion without options has no body at all.
+    if bytes.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let json = protobuf::to_json(bytes);
+    json.map(Bytes::from).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+fn from_yaml(bytes: &[u8]) -> Result<Bytes> {
     let bad = |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
     let value: serde_json::Value =
         serde_yaml::from_slice(bytes).map_err(|error| bad(error.to_string()))?;

@@ -14,7 +14,6 @@ mod object;
 mod table;
 mod update;
 
-use crate::authn::Identity;
 use crate::server::Server;
 
 pub(crate) use allocators::Allocators;
@@ -34,7 +33,6 @@ pub(crate) use update::{Change, update};
 pub(crate) struct Write<'a> {
     pub(crate) server: &'a Server,
     pub(crate) kind: &'a dyn Kind,
-    pub(crate) identity: &'a Identity,
     /// Empty for cluster-scoped kinds.
     pub(crate) namespace: &'a str,
     /// Empty for the object itself.

@@ -14,8 +14,6 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     fn meta_mut(&mut self) -> &mut ObjectMeta;
     /// The JSON encoding, `apiVersion` and `kind` included.
     fn json(&self) -> serde_json::Result<Vec<u8>>;
-    /// The same as a tree.
-    fn value(&self) -> serde_json::Result<serde_json::Value>;
     fn boxed_clone(&self) -> Box<dyn Object>;
 }
 
@@ -33,10 +31,6 @@ where
 
     fn json(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(self)
-    }
-
-    fn value(&self) -> serde_json::Result<serde_json::Value> {
-        serde_json::to_value(self)
     }
 
     fn boxed_clone(&self) -> Box<dyn Object> {

@@ -77,3 +77,54 @@ async fn callers_can_ask_about_themselves_and_others() {
     assert_eq!(other["status"], json!({ "authenticated": false }));
     server.get(path).await.fails(405, "MethodNotAllowed");
 }
+
+#[tokio::test]
+async fn certificates_name_their_holder() {
+    let mut params = rcgen::CertificateParams::default();
+    let name = &mut params.distinguished_name;
+    name.push(rcgen::DnType::CommonName, "alice");
+    name.push(rcgen::DnType::OrganizationName, "system:masters");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let server = Server::new().await;
+    let certificate = PeerCertificate(certificate.der().as_ref().into());
+    for _ in 0..2 {
+        let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+            .extension(certificate.clone())
+            .body(Body::from("{}"))
+            .unwrap();
+        let user = server.send(request).await.is(201)["status"]["userInfo"].clone();
+        assert_eq!(user["username"], "alice");
+        assert_eq!(user["groups"], json!(["system:masters", "system:authenticated"]));
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_sends_callers_away() {
+    let tokens = vec![crate::StaticToken {
+        token: "nobody".into(),
+        identity: crate::Identity::new("jane", &[]),
+    }];
+    let limits = crate::Limits { mutating: 0, ..Default::default() };
+    let server = Server::with(crate::Config { tokens, limits, ..Default::default() }).await;
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let request = Request::post(path).header(header::AUTHORIZATION, "Bearer nobody");
+    let answer = server.send(request.body(Body::from("{}")).unwrap()).await;
+    answer.fails(429, "TooManyRequests");
+    assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn other_routes_stand_behind_the_same_filters() {
+    let whoami = axum::routing::get(
+        async |axum::Extension(identity): axum::Extension<std::sync::Arc<crate::Identity>>| {
+            identity.name.clone()
+        },
+    );
+    let extra = axum::Router::new().route("/ui/", whoami.clone()).route("/upload", whoami);
+    let server = Server::with(crate::Config { extra, ..Default::default() }).await;
+    assert_eq!(unknown(&server, "/ui/").await.text(), "system:anonymous");
+    unknown(&server, "/upload").await.fails(401, "Unauthorized");
+    assert_eq!(server.get("/upload").await.text(), "tester");
+    server.get("/elsewhere").await.fails(404, "NotFound");
+}

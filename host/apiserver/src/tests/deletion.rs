@@ -162,3 +162,28 @@ async fn some_namespaces_never_go() {
         "namespaces \"default\" is forbidden: this namespace may not be deleted"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn events_do_not_live_for_ever() {
+    let server = Server::new().await;
+    let path = "/api/v1/namespaces/default/events";
+    let event = |name: &str| {
+        json!({
+            "metadata": { "name": name },
+            "involvedObject": { "kind": "Pod", "name": "p", "namespace": "default" },
+            "reason": "Tested",
+            "type": "Normal",
+        })
+    };
+    server.post(path, event("old")).await.is(201);
+    let api = server.api.clone();
+    let chores = tokio::spawn(async move { api.run().await });
+    let minutes = |n: u64| tokio::time::sleep(std::time::Duration::from_secs(n * 60));
+    minutes(40).await;
+    server.post(path, event("young")).await.is(201);
+    minutes(25).await;
+    server.get(&format!("{path}/old")).await.fails(404, "NotFound");
+    server.get(&format!("{path}/young")).await.is(200);
+    server.api.begin_shutdown();
+    chores.await.unwrap();
+}

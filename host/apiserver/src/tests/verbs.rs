@@ -57,7 +57,8 @@ async fn bodies_that_are_no_objects_are_refused() {
         ("application/json", "", 400, "BadRequest"),
         ("application/json", "[]", 400, "BadRequest"),
         ("application/yaml", "a: [", 400, "BadRequest"),
-        ("application/vnd.kubernetes.protobuf", "k8s\0", 415, "UnsupportedMediaType"),
+        ("application/cbor", "", 415, "UnsupportedMediaType"),
+        ("application/vnd.kubernetes.protobuf", "k8s\0", 400, "BadRequest"),
         ("application/json", &large, 413, "RequestEntityTooLarge"),
     ] {
         let answer = server.body(Method::POST, CONFIGMAPS, media, body.to_owned()).await;
