@@ -321,7 +321,7 @@ impl<'a> Parser<'a> {
             ">" => Operator::GreaterThan,
             "<" => Operator::LessThan,
             other => {
-                let text = format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt, >, <");
+                let text = format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt");
                 return Err(SelectorError(text));
             }
         };

@@ -13,7 +13,16 @@ use crate::error::Cause;
 /// The faults of a pod.
 pub(crate) fn pod(pod: &Pod) -> Vec<Cause> {
     let none = PodSpec::default();
-    pod_spec(pod.spec.as_ref().unwrap_or(&none), "spec")
+    let spec = pod.spec.as_ref().unwrap_or(&none);
+    let mut faults = pod_spec(spec, "spec");
+    if has_ephemeral(spec) {
+        faults.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    }
+    faults
+}
+
+fn has_ephemeral(spec: &PodSpec) -> bool {
+    spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty())
 }
 
 /// The faults of a template of pods.
@@ -26,11 +35,7 @@ pub(super) fn template(template: &PodTemplateSpec, path: &str) -> Vec<Cause> {
         &format!("{path}.annotations"),
     ));
     faults.extend(pod_spec(template.spec.as_ref().unwrap_or(&none), &format!("{path}.spec")));
-    if template
-        .spec
-        .as_ref()
-        .is_some_and(|spec| spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()))
-    {
+    if template.spec.as_ref().is_some_and(has_ephemeral) {
         let path = format!("{path}.spec.ephemeralContainers");
         faults.push(Cause::forbidden(path, "ephemeral containers not allowed in pod template"));
     }

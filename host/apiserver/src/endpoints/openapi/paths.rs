@@ -83,7 +83,7 @@ impl Action {
             Self::Put => ("put", "put", "replace"),
             Self::Patch => ("patch", "patch", "patch"),
             Self::Delete => ("delete", "delete", "delete"),
-            Self::DeleteCollection => ("deletecollection", "delete", "deleteCollection"),
+            Self::DeleteCollection => ("deletecollection", "delete", "delete"),
         }
     }
 
@@ -107,8 +107,11 @@ struct Subject<'a> {
     /// Definition, and what is said of it as group, version and kind.
     definition: &'a str,
     gvk: Value,
-    /// The end of the operation's id: `NamespacedPodStatus`.
+    /// The operation's id after its verb: `CoreV1` and `NamespacedPodStatus`.
+    version: String,
     id: String,
+    /// Whether a deletion answers with the object.
+    returns_deleted: bool,
     /// Whether strategic patches are known.
     strategic: bool,
 }
@@ -124,17 +127,22 @@ pub(super) fn of_kind(
     let own = definition(names);
     let package = pascal(if group.is_empty() { "core" } else { short(group) });
     let scope = if namespaced { "Namespaced" } else { "" };
-    let id = |end: &str| format!("{package}{}{scope}{name}{end}", pascal(version));
+    let whence = format!("{package}{}", pascal(version));
+    let id = |end: &str| format!("{scope}{name}{end}");
     let subject = |end: &str| Subject {
         definition: &own,
         gvk: gvk(group, version, name),
+        version: whence.clone(),
         id: id(end),
+        returns_deleted: kind.rules().returns_deleted,
         strategic: is_kubernetes(group),
     };
     let foreign = |definition, gvk, end: &str| Subject {
         definition,
         gvk,
+        version: whence.clone(),
         id: id(end),
+        returns_deleted: false,
         strategic: is_kubernetes(group),
     };
     let base = if namespaced {
@@ -143,20 +151,20 @@ pub(super) fn of_kind(
         format!("/{root}/{plural}")
     };
     let one = format!("{base}/{{name}}");
-    let whole = [Action::List, Action::Post, Action::DeleteCollection];
+    // Namespaces go one by one.
+    let one_by_one = (group, name) == ("", "Namespace");
+    let whole = &[Action::List, Action::Post, Action::DeleteCollection];
+    let whole = if one_by_one { &whole[..2] } else { whole };
     let single = [Action::Get, Action::Put, Action::Patch, Action::Delete];
     let part = [Action::Get, Action::Put, Action::Patch];
     let mut paths = Map::new();
     let mut add = |path: &str, subject: &Subject<'_>, actions: &[Action]| {
         paths.insert(path.into(), item(path, subject, actions, definitions));
     };
-    add(&base, &subject(""), &whole);
+    add(&base, &subject(""), whole);
     add(&one, &subject(""), &single);
     if namespaced {
-        let everywhere = Subject {
-            id: format!("{package}{}{name}ForAllNamespaces", pascal(version)),
-            ..subject("")
-        };
+        let everywhere = Subject { id: format!("{name}ForAllNamespaces"), ..subject("") };
         add(&format!("/{root}/{plural}"), &everywhere, &[Action::List]);
     }
     if names.status {
@@ -172,7 +180,7 @@ pub(super) fn of_kind(
         let eviction = foreign(EVICTION, gvk("policy", "v1", "Eviction"), "Eviction");
         add(&format!("{one}/eviction"), &eviction, &[Action::Post]);
     }
-    if (group, name) == ("", "Namespace") {
+    if one_by_one {
         add(&format!("{one}/finalize"), &subject("Finalize"), &[Action::Put]);
     }
     paths
@@ -246,6 +254,7 @@ fn operation(action: Action, subject: &Subject<'_>, definitions: &Definitions) -
     let form = definitions.form;
     let answer = match action {
         Action::List => format!("{}List", subject.definition),
+        Action::Delete if subject.returns_deleted => subject.definition.into(),
         Action::DeleteCollection | Action::Delete => STATUS.into(),
         _ => subject.definition.into(),
     };
@@ -271,8 +280,9 @@ fn operation(action: Action, subject: &Subject<'_>, definitions: &Definitions) -
         let description = "Whether conflicts with other managers are overruled.";
         parameters.push(parameter(form, "force", "query", "boolean", description, false));
     }
+    let collection = if action == Action::DeleteCollection { "Collection" } else { "" };
     let mut operation = json!({
-        "operationId": format!("{verb}{}", subject.id),
+        "operationId": format!("{verb}{}{collection}{}", subject.version, subject.id),
         "description": format!("{verb} {}", subject.gvk["kind"].as_str().unwrap_or_default()),
         "x-kubernetes-action": name,
         "x-kubernetes-group-version-kind": subject.gvk,

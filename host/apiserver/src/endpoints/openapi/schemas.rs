@@ -77,7 +77,7 @@ impl Definitions {
         let mut all: Map<_, _> = generated
             .into_iter()
             .map(|(name, mut schema)| {
-                rename(&mut schema);
+                each_map(&mut schema, &mut tidy);
                 (full_name(&name), schema)
             })
             .collect();
@@ -105,6 +105,14 @@ impl Definitions {
             }
         }
         all.insert(INT_OR_STRING.into(), int_or_string(form));
+        if let Some(Value::Object(quantity)) = all.get_mut(QUANTITY) {
+            quantity.remove("x-kubernetes-int-or-string");
+            match form {
+                Form::V2 => quantity.insert("type".into(), "string".into()),
+                Form::V3 => quantity
+                    .insert("oneOf".into(), json!([{ "type": "string" }, { "type": "number" }])),
+            };
+        }
         if form == Form::V2 {
             all.values_mut().for_each(to_v2);
         }
@@ -122,6 +130,7 @@ impl Definitions {
     }
 }
 
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 
 fn int_or_string(form: Form) -> Value {
@@ -143,16 +152,32 @@ fn full_name(name: &str) -> String {
     if name.starts_with(KUBERNETES) { name.into() } else { format!("{OWN}{name}") }
 }
 
-/// Gives references the full names of what they refer to.
-fn rename(schema: &mut Value) {
-    each_map(schema, &mut |map| {
-        if let Some(Value::String(reference)) = map.get_mut("$ref")
-            && let Some(name) = reference.strip_prefix(V3_PREFIX)
-        {
-            *reference = format!("{V3_PREFIX}{}", full_name(name));
+/// Brings what `schemars` derives into the words that Kubernetes uses.
+fn tidy(schema: &mut Map<String, Value>) {
+    if let Some(Value::String(reference)) = schema.get_mut("$ref")
+        && let Some(name) = reference.strip_prefix(V3_PREFIX)
+    {
+        *reference = format!("{V3_PREFIX}{}", full_name(name));
+    }
+    schema.remove("title");
+    // A field that may be left out: its schema, or null.
+    if let Some(Value::Array(choices)) = schema.get("anyOf") {
+        let mut values = choices.iter().filter(|choice| choice["enum"] != json!([null]));
+        if let (Some(value), None) = (values.next().cloned(), values.next()) {
+            schema.remove("anyOf");
+            schema.insert("allOf".into(), json!([value]));
         }
-        map.remove("title");
-    });
+    }
+    // A choice of words that are each described.
+    if let Some(Value::Array(choices)) = schema.get("oneOf")
+        && choices.iter().all(|choice| choice["enum"].is_array())
+    {
+        let words = choices.iter().filter_map(|choice| choice["enum"].as_array()).flatten();
+        let words: Vec<_> = words.cloned().collect();
+        schema.remove("oneOf");
+        schema.insert("type".into(), "string".into());
+        schema.insert("enum".into(), words.into());
+    }
 }
 
 /// Calls `change` for every schema in a schema, the inner ones first.
@@ -175,8 +200,16 @@ fn each_map(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)
     }
 }
 
+/// Marks the definition of a kind as such.
 fn mark(schema: &mut Value, gvk: Value) {
     if let Some(map) = schema.as_object_mut() {
+        // Only the Rust types insist on it.
+        if let Some(Value::Array(required)) = map.get_mut("required") {
+            required.retain(|field| field != "metadata");
+            if required.is_empty() {
+                map.remove("required");
+            }
+        }
         map.insert("x-kubernetes-group-version-kind".into(), json!([gvk]));
     }
 }
