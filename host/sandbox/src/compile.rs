@@ -236,7 +236,9 @@ impl Compiler {
     fn link(&self, digest: &str, code: Code<'_>) -> Result<Module, Unmapped> {
         let unusable = |error: wasmtime::Error| Unmapped::Unusable(format!("{error:#}"));
         let form = match code {
-            Code::File(file) => wasmtime::Engine::detect_precompiled_file(file).map_err(unusable)?,
+            Code::File(file) => {
+                wasmtime::Engine::detect_precompiled_file(file).map_err(unusable)?
+            }
             Code::Bytes(bytes) => wasmtime::Engine::detect_precompiled(bytes),
         };
         let linked = match form {

@@ -37,10 +37,7 @@ pub(crate) struct Cpu {
 impl Cpu {
     pub(crate) fn new(limits: &Limits) -> Self {
         let turn = TURN_PER_MILLI.saturating_mul(limits.cpu_weight);
-        Self {
-            bucket: limits.cpu.map(Bucket::new),
-            turn: turn.clamp(SHORTEST_TURN, LONGEST_TURN),
-        }
+        Self { bucket: limits.cpu.map(Bucket::new), turn: turn.clamp(SHORTEST_TURN, LONGEST_TURN) }
     }
 
     /// How long a guest may run before others have their turn.
@@ -82,8 +79,7 @@ impl Bucket {
         let earned = level.seconds + since.as_secs_f64() * self.rate;
         // Saved time is cut before the charge, not after it: a long poll has been earning as well.
         level.seconds = earned.min(BURST.as_secs_f64() * self.rate) - spent.as_secs_f64();
-        (level.seconds < 0.0)
-            .then(|| Duration::from_secs_f64(-level.seconds / self.rate) + HEADWAY)
+        (level.seconds < 0.0).then(|| Duration::from_secs_f64(-level.seconds / self.rate) + HEADWAY)
     }
 }
 
@@ -112,7 +108,8 @@ mod tests {
     fn the_share_holds_for_every_length_of_poll() {
         for millis in [10, 50, 100, 250, 500, 900] {
             for micros in [30, 300, 1000, 5000] {
-                let share = share_of(millis, Duration::from_micros(micros), Duration::from_secs(60));
+                let share =
+                    share_of(millis, Duration::from_micros(micros), Duration::from_secs(60));
                 let wanted = f64::from(millis) / 1000.0;
                 assert!((share / wanted - 1.0).abs() < 0.02, "{millis}m at {micros} us: {share}");
             }

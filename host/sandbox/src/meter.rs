@@ -163,7 +163,10 @@ mod tests {
         counter.settle(2 * YIELD_INTERVAL + 17);
         assert_eq!(meter.fuel(), 2 * YIELD_INTERVAL + 17);
         counter.settle(3);
-        assert_eq!((meter.fuel(), total.fuel()), (2 * YIELD_INTERVAL + 20, 2 * YIELD_INTERVAL + 20));
+        assert_eq!(
+            (meter.fuel(), total.fuel()),
+            (2 * YIELD_INTERVAL + 20, 2 * YIELD_INTERVAL + 20)
+        );
     }
 
     #[test]

@@ -14,10 +14,9 @@ const USUAL_MAPPINGS: u32 = 65_530;
 const CORE_INSTANCES_EACH: u32 = 8;
 /// Linear memories that one component may have.
 const MEMORIES_EACH: u32 = 8;
-/// Bytes that a slot keeps when its guest is gone, so that the next need not fault them in.
-const KEPT: usize = 64 * 1024;
-/// Slots of gone guests that keep their memory.
-const KEPT_SLOTS: u32 = 100;
+/// Slots that stay mapped to the module they last held, so that its next instance is cheap. What
+/// gone guests have written is given back to the kernel at once: a peak leaves nothing behind.
+const WARM_SLOTS: u32 = 100;
 
 /// How many guests the kernel lets a process hold at once; `vm.max_map_count` bounds it.
 pub(crate) fn most_instances() -> u32 {
@@ -44,9 +43,7 @@ pub(crate) fn pool(instances: u32, memory: usize) -> PoolingAllocationConfig {
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(16 << 20)
         .max_memory_size(memory)
-        .max_unused_warm_slots(KEPT_SLOTS)
-        .linear_memory_keep_resident(KEPT)
-        .table_keep_resident(KEPT);
+        .max_unused_warm_slots(WARM_SLOTS);
     pool
 }
 

@@ -56,12 +56,10 @@ async fn send(
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, Boxed<()>), Error> {
-    let stream = timeout(
-        options.connect_timeout.unwrap_or(PATIENCE),
-        connect(&interface, request.uri()),
-    )
-    .await
-    .map_err(|_| Error::ConnectionTimeout)??;
+    let stream =
+        timeout(options.connect_timeout.unwrap_or(PATIENCE), connect(&interface, request.uri()))
+            .await
+            .map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = spawn(connection);
 

@@ -1,26 +1,24 @@
 //! One request: from its head to the instance being free again.
 
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use super::pool::{Pool, Worker};
+use super::delivery::{Afterwards, Delivered, delivery};
 use super::end_of_container;
+use super::pool::{Pool, Worker};
 use crate::container::Container;
 use crate::failure;
 use crate::instance::{Ended, ExitReason};
@@ -28,7 +26,7 @@ use crate::lock::lock;
 use crate::spec::HttpSpec;
 
 /// What a client gets: the guest's body, or a line of the host's.
-pub(crate) type Answer = Response<Either<Delivery, Full<Bytes>>>;
+pub(crate) type Answer = Response<Either<Delivered, Full<Bytes>>>;
 
 /// Answers requests with the instances of a pool.
 pub(crate) struct Handler {
@@ -45,21 +43,27 @@ pub(crate) struct Handler {
     is_over: Notify,
 }
 
+/// What there is to send to a client: the guest's answer, or a status of the host's own.
+type Outcome = Result<Response<HyperOutgoingBody>, StatusCode>;
+
 /// Where the answer goes, once.
 #[derive(Clone)]
 struct Reply(Arc<ReplyInner>);
 
 struct ReplyInner {
-    sender: Mutex<Option<oneshot::Sender<Result<Response<HyperOutgoingBody>, StatusCode>>>>,
+    sender: Mutex<Option<oneshot::Sender<Outcome>>>,
     sent: AtomicBool,
 }
 
 impl Reply {
-    fn new(sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, StatusCode>>) -> Self {
-        Self(Arc::new(ReplyInner { sender: Mutex::new(Some(sender)), sent: AtomicBool::new(false) }))
+    fn new(sender: oneshot::Sender<Outcome>) -> Self {
+        Self(Arc::new(ReplyInner {
+            sender: Mutex::new(Some(sender)),
+            sent: AtomicBool::new(false),
+        }))
     }
 
-    fn send(&self, answer: Result<Response<HyperOutgoingBody>, StatusCode>) {
+    fn send(&self, answer: Outcome) {
         if let Some(sender) = lock(&self.0.sender).take() {
             self.0.sent.store(true, Ordering::Release);
             // A client that has gone away needs no answer.
@@ -124,8 +128,9 @@ impl Handler {
             request.headers_mut().extend(host.ok().map(|host| (header::HOST, host)));
         }
         let (reply, replied) = oneshot::channel();
-        let (delivering, delivered) = oneshot::channel();
-        let work = self.clone().work(request, Reply::new(reply), delivered);
+        let (delivery, afterwards) = delivery();
+        let delivery = delivery.of(request.method());
+        let work = self.clone().work(request, Reply::new(reply), afterwards);
         let cut = self.cut.clone();
         self.requests.spawn(async move {
             let _seat = seat;
@@ -133,9 +138,7 @@ impl Handler {
             cut.run_until_cancelled(work).await;
         });
         match replied.await {
-            Ok(Ok(response)) => {
-                response.map(|body| Either::Left(Delivery { body, _delivering: delivering }))
-            }
+            Ok(Ok(response)) => delivery.of_response(response).map(Either::Left),
             Ok(Err(status)) => own(status),
             Err(_) => own(StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -153,7 +156,7 @@ impl Handler {
         self: Arc<Self>,
         request: Request<Incoming>,
         reply: Reply,
-        delivered: oneshot::Receiver<()>,
+        afterwards: Afterwards,
     ) {
         let mut worker = match timeout(self.patience, self.pool.take()).await {
             Ok(Ok(worker)) => worker,
@@ -166,7 +169,7 @@ impl Handler {
             tokio::select! {
                 biased;
                 called = call => Some(called),
-                () = expired(self.patience, &reply, delivered) => None,
+                () = afterwards.expired(self.patience, &reply.0.sent) => None,
             }
         };
         self.pool.settle(&mut worker.store);
@@ -198,13 +201,18 @@ impl Handler {
         let store = &mut worker.store.store;
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
         let guest = self.container.clone();
-        let outparam = store.data_mut().http().new_response_outparam_from_callback(move |answer| {
-            reply.send(answer.map_err(|code| {
-                tracing::debug!(guest = guest.name, ?code, "the handler answered with an error");
-                guest.meter.failure();
-                StatusCode::INTERNAL_SERVER_ERROR
-            }));
-        })?;
+        let outparam =
+            store.data_mut().http().new_response_outparam_from_callback(move |answer| {
+                reply.send(answer.map_err(|code| {
+                    tracing::debug!(
+                        guest = guest.name,
+                        ?code,
+                        "the handler answered with an error"
+                    );
+                    guest.meter.failure();
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }));
+            })?;
         let handler = worker.proxy.wasi_http_incoming_handler();
         self.container.run(counter, handler.call_handle(store, request, outparam)).await
     }
@@ -232,45 +240,6 @@ impl Handler {
         reply.send(Err(status));
         let text = format!("request given up after {} s", self.patience.as_secs());
         self.container.console.report(&text).await;
-    }
-}
-
-/// Returns when a request has had its time: `limit` until its answer begins, and `limit` again
-/// once the answer is delivered, or its client is gone.
-async fn expired(limit: Duration, reply: &Reply, delivered: oneshot::Receiver<()>) {
-    let mut delivered = pin!(delivered);
-    tokio::select! {
-        _ = &mut delivered => return sleep(limit).await,
-        () = sleep(limit) => if !reply.sent() { return },
-    }
-    // The error is the expected event: the sender is dropped with the body.
-    let _ = delivered.await;
-    sleep(limit).await;
-}
-
-/// A guest's body on its way to the client; dropped when it has been delivered or nobody wants it.
-pub(crate) struct Delivery {
-    body: HyperOutgoingBody,
-    _delivering: oneshot::Sender<()>,
-}
-
-impl Body for Delivery {
-    type Data = Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

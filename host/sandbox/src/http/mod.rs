@@ -1,8 +1,10 @@
 //! HTTP handlers: requests that arrive at the guest's address are answered by instances of it.
 //!
-//! `serve` accepts connections, `handler` answers a request, `pool` keeps the instances. A request
+//! `serve` accepts connections, `handler` answers a request, `delivery` sees its answer off, `pool`
+//! keeps the instances. A request
 //! that fails, whatever way, costs its instance and nothing else.
 
+mod delivery;
 mod handler;
 mod pool;
 

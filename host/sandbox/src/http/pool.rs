@@ -67,7 +67,11 @@ impl Drop for Living {
 }
 
 impl Pool {
-    pub(crate) fn new(container: Arc<Container>, pre: ProxyPre<Guest>, spec: &HttpSpec) -> Arc<Self> {
+    pub(crate) fn new(
+        container: Arc<Container>,
+        pre: ProxyPre<Guest>,
+        spec: &HttpSpec,
+    ) -> Arc<Self> {
         let reuse = match spec.reuse {
             Reuse::Fresh => 1,
             Reuse::Requests(requests) => requests.max(1),

@@ -12,45 +12,45 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub struct Cluster {
-    pub engine: Engine,
-    pub fabric: Fabric,
-    pub dir: TempDir,
+pub(crate) struct Cluster {
+    pub(crate) engine: Engine,
+    pub(crate) fabric: Fabric,
+    pub(crate) dir: TempDir,
 }
 
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
-pub fn engine(dir: &TempDir, instances: u32) -> Engine {
+pub(crate) fn engine(dir: &TempDir, instances: u32) -> Engine {
     let mut config = EngineConfig::new(dir.path().join("code"));
     config.max_instances = instances;
     Engine::new(config).unwrap()
 }
 
 impl Cluster {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::sized(64)
     }
 
-    pub fn sized(instances: u32) -> Self {
+    pub(crate) fn sized(instances: u32) -> Self {
         let dir = TempDir::new().unwrap();
         Self { engine: engine(&dir, instances), fabric: Fabric::new(Config::default()), dir }
     }
 
-    pub fn interface(&self) -> Interface {
+    pub(crate) fn interface(&self) -> Interface {
         let identity = Identity { name: "guest".to_owned(), ..Identity::default() };
         self.fabric.attach(identity, Cidr::v4([10, 244, 0, 0], 16)).unwrap()
     }
 
-    pub async fn module(&self, text: &str) -> Arc<Module> {
+    pub(crate) async fn module(&self, text: &str) -> Arc<Module> {
         let bytes = ::wat::parse_str(text).unwrap();
         self.engine.load(&digest(&bytes), Source::Bytes(Bytes::from(bytes))).await.unwrap()
     }
 
     /// A spec for `module` and what it prints, collected.
-    pub fn spec(&self, module: Arc<Module>) -> (Spec, Prints) {
+    pub(crate) fn spec(&self, module: Arc<Module>) -> (Spec, Prints) {
         let (output, taken) = mpsc::channel(64);
         let spec = Spec {
             module,
@@ -66,16 +66,16 @@ impl Cluster {
         (spec, Prints(tokio::spawn(collect(taken))))
     }
 
-    pub async fn start(&self, spec: Spec) -> Instance {
+    pub(crate) async fn start(&self, spec: Spec) -> Instance {
         self.engine.start(spec).await.unwrap()
     }
 
     /// Runs the core module or component `text` to its end.
-    pub async fn run(&self, text: &str) -> (Exit, String, String) {
+    pub(crate) async fn run(&self, text: &str) -> (Exit, String, String) {
         self.run_with(text, |_| {}).await
     }
 
-    pub async fn run_with(
+    pub(crate) async fn run_with(
         &self,
         text: &str,
         change: impl FnOnce(&mut Spec),
@@ -100,10 +100,10 @@ async fn collect(mut taken: mpsc::Receiver<Printed>) -> (String, String) {
 }
 
 /// What a guest prints until its end.
-pub struct Prints(JoinHandle<(String, String)>);
+pub(crate) struct Prints(JoinHandle<(String, String)>);
 
 impl Prints {
-    pub async fn texts(self) -> (String, String) {
+    pub(crate) async fn texts(self) -> (String, String) {
         self.0.await.unwrap()
     }
 }

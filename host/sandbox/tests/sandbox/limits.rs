@@ -32,7 +32,8 @@ async fn beyond_its_memory_a_guest_is_killed() {
 #[tokio::test]
 async fn a_module_that_begins_too_large_is_killed_at_once() {
     let cluster = Cluster::new();
-    let text = command("").replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 300)");
+    let text =
+        command("").replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 300)");
     let (exit, ..) = cluster.run_with(&text, |spec| spec.limits = memory(16 * MIB)).await;
     assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled));
 }
@@ -40,7 +41,8 @@ async fn a_module_that_begins_too_large_is_killed_at_once() {
 #[tokio::test]
 async fn a_modules_own_maximum_is_no_limit_of_the_host() {
     let cluster = Cluster::new();
-    let text = command(HOG).replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 8)");
+    let text =
+        command(HOG).replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 8)");
     let (exit, ..) = cluster.run_with(&text, |spec| spec.limits = memory(16 * MIB)).await;
     assert_eq!((exit.code, exit.reason), (0, ExitReason::Completed));
 }
@@ -56,8 +58,7 @@ async fn guests_of_a_group_share_its_memory() {
     while pod.held() < 10 * MIB {
         tokio::task::yield_now().await;
     }
-    let (exit, ..) =
-        cluster.run_with(&grown, |spec| spec.limits.pod_memory = pod.clone()).await;
+    let (exit, ..) = cluster.run_with(&grown, |spec| spec.limits.pod_memory = pod.clone()).await;
     assert_eq!(exit.reason, ExitReason::OomKilled);
     assert!(exit.message.unwrap().contains("pod's"));
     assert_eq!(sleeper.waiter().exit(), None, "the other goes on");

@@ -58,10 +58,7 @@ async fn unknown_imports_are_named() {
         r#"(component (import "wasi:nn/graph@0.2.0" (instance))"#,
         1,
     );
-    assert_eq!(
-        load(&text).await.unwrap_err().to_string(),
-        "unknown imports: wasi:nn/graph@0.2.0"
-    );
+    assert_eq!(load(&text).await.unwrap_err().to_string(), "unknown imports: wasi:nn/graph@0.2.0");
 }
 
 #[tokio::test]

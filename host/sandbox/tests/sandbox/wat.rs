@@ -1,7 +1,7 @@
 //! Guests, as text.
 
 /// A core command whose `_start` is `body`; it can print, sleep and exit.
-pub fn command(body: &str) -> String {
+pub(crate) fn command(body: &str) -> String {
     format!(
         r#"(module
   (import "wasi_snapshot_preview1" "fd_write"
@@ -43,13 +43,13 @@ pub fn command(body: &str) -> String {
 }
 
 /// Never ends.
-pub const SPIN: &str = "(loop $l (br $l))";
+pub(crate) const SPIN: &str = "(loop $l (br $l))";
 
 /// Sleeps for an hour.
-pub const SLEEP: &str = "(call $sleep (i64.const 3600000000000))";
+pub(crate) const SLEEP: &str = "(call $sleep (i64.const 3600000000000))";
 
 /// A component that waits until it is asked to end, and then returns.
-pub const PAUSE: &str = r#"(component
+pub(crate) const PAUSE: &str = r#"(component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))
     (export "[method]pollable.block" (func (param "self" (borrow $pollable))))))
@@ -80,7 +80,7 @@ pub const PAUSE: &str = r#"(component
   (export "wasi:cli/run@0.2.0" (instance $exported)))"#;
 
 /// A command component that hears of stops but never listens.
-pub const DEAF: &str = r#"(component
+pub(crate) const DEAF: &str = r#"(component
   (import "coracle:guest/shutdown@0.1.0" (instance $shutdown
     (export "requested" (func (result bool)))))
   (core func $requested (canon lower (func $shutdown "requested")))
@@ -94,7 +94,7 @@ pub const DEAF: &str = r#"(component
   (export "wasi:cli/run@0.2.0" (instance $exported)))"#;
 
 /// A command component whose `run` is `body`.
-pub fn component(body: &str) -> String {
+pub(crate) fn component(body: &str) -> String {
     format!(
         r#"(component
   (core module $m
@@ -110,7 +110,7 @@ pub fn component(body: &str) -> String {
 /// An HTTP handler. `body` runs for each request, with `$request` (the resource), `$out` (where the
 /// answer goes), `$count` (how many requests this instance has seen, this one included) at hand;
 /// `$answer` sends an empty response with a status.
-pub fn handler(body: &str) -> String {
+pub(crate) fn handler(body: &str) -> String {
     format!(
         r#"(component
   (import "wasi:http/types@0.2.0" (instance $http
