@@ -206,3 +206,16 @@ fn pods() {
     assert_eq!(over.grace(), 0);
     assert_eq!(over.status.unwrap().qos_class.as_deref(), Some("Burstable"));
 }
+
+#[test]
+fn nulls_are_nothing() {
+    let table = super::table();
+    let kind = table.iter().find(|kind| kind.names().kind == "ConfigMap").unwrap();
+    let body =
+        br#"{"metadata": {"name": "a", "labels": {"x": null}}, "data": {"k": null}, "y": null}"#;
+    let decoded = kind.decode(body).unwrap();
+    let value: Value = serde_json::from_slice(&decoded.object.json().unwrap()).unwrap();
+    assert_eq!(value["data"], json!({"k": ""}));
+    assert_eq!(value["metadata"]["labels"], json!({"x": ""}));
+    assert!(kind.decode(br#"{"data": {"k": 1}}"#).is_err());
+}

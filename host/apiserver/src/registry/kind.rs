@@ -197,6 +197,16 @@ macro_rules! typed {
     };
 }
 
+/// Reads JSON, complaining about fields that the type does not have.
+fn read<T: DeserializeOwned>(json: &[u8], complaints: &mut Vec<String>) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let object = serde_ignored::deserialize(&mut deserializer, |path| {
+        complaints.push(validation::unknown_field(&path));
+    })?;
+    deserializer.end()?;
+    Ok(object)
+}
+
 impl<T: Strategy> Kind for Builtin<T> {
     fn names(&self) -> &'static Names {
         const { &T::NAMES }
@@ -208,12 +218,17 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError> {
         let mut complaints = validation::repeated_fields(json);
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let object: T = serde_ignored::deserialize(&mut deserializer, |path| {
-            complaints.push(validation::unknown_field(&path));
-        })
-        .map_err(|error| self.undecodable(&error))?;
-        deserializer.end().map_err(|error| self.undecodable(&error))?;
+        let repeated = complaints.len();
+        let object: T = match read(json, &mut complaints) {
+            Ok(object) => object,
+            Err(error) => {
+                // Most bodies have no nulls where they hurt; only those that do pay for them.
+                let cleared = error.is_data().then(|| validation::without_nulls(json)).flatten();
+                let json = cleared.ok_or_else(|| self.undecodable(&error))?;
+                complaints.truncate(repeated);
+                read(&json, &mut complaints).map_err(|error| self.undecodable(&error))?
+            }
+        };
         Ok(Decoded { object: Box::new(object), complaints })
     }
 
