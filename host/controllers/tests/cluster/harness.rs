@@ -1,0 +1,235 @@
+//! A control plane as long as a test.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_apiserver::{ApiServer, Config, Identity};
+use coracle_controllers::Options;
+use coracle_store::MemoryStore;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::node::{self, Health};
+
+/// Simulated time after which a test gives up.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// What can be created, read and changed.
+pub trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+impl<K> Object for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+pub struct Cluster {
+    pub client: Client,
+    nodes: Vec<(String, Health)>,
+    tasks: JoinSet<()>,
+}
+
+impl Cluster {
+    /// A control plane with as many ready nodes.
+    pub async fn new(nodes: usize) -> Self {
+        coracle_api::dice::seed(7);
+        coracle_api::clock::simulate("2026-01-01T00:00:00Z".parse().unwrap());
+        let server = ApiServer::new(Config::default(), Arc::new(MemoryStore::new()));
+        let router = server.router();
+        let client =
+            coracle_apiserver::client(router.clone(), Identity::component("test"), "default");
+        let clients = {
+            let router = router.clone();
+            move |name: &str| {
+                coracle_apiserver::client(router.clone(), Identity::component(name), "default")
+            }
+        };
+        let mut cluster = Self { client, nodes: Vec::new(), tasks: JoinSet::new() };
+        for name in ["default", "kube-system", "kube-node-lease"] {
+            cluster.create_namespace(name).await;
+        }
+        let scheduler = clients("system:kube-scheduler");
+        let options = Options { root_ca: "a certificate".to_owned(), ..Options::default() };
+        cluster.tasks.spawn(async move {
+            coracle_controllers::run(clients, options, std::future::pending()).await.unwrap();
+        });
+        cluster.tasks.spawn(async move {
+            let options = coracle_scheduler::Options::default();
+            coracle_scheduler::run(scheduler, options, std::future::pending()).await.unwrap();
+        });
+        for number in 0..nodes {
+            cluster.add_node(&format!("node-{number}"), json!({})).await;
+        }
+        cluster
+    }
+
+    pub async fn create_namespace(&self, name: &str) {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        let api = Api::<Namespace>::all(self.client.clone());
+        match api.create(&PostParams::default(), &namespace).await {
+            Err(kube::Error::Api(answer)) if answer.reason == "AlreadyExists" => {}
+            made => drop(made.unwrap()),
+        }
+    }
+
+    /// Adds a ready node that runs what it is given.
+    pub async fn add_node(&mut self, name: &str, changes: Value) {
+        let health = Health::default();
+        node::register(&self.client, name, changes).await;
+        self.tasks.spawn(node::run(self.client.clone(), name.to_owned(), health.clone()));
+        self.nodes.push((name.to_owned(), health));
+    }
+
+    /// Cuts a node off, or lets it come back.
+    pub fn cut_off(&self, name: &str, is_cut_off: bool) {
+        let (_, health) = self.nodes.iter().find(|(one, _)| one == name).unwrap();
+        health.cut_off(is_cut_off);
+    }
+
+    pub fn api<K: Object>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
+    pub async fn create<K: Object>(&self, object: Value) -> K {
+        let object: K = serde_json::from_value(object).unwrap();
+        self.api::<K>().create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    pub async fn get<K: Object>(&self, name: &str) -> K {
+        self.api::<K>().get(name).await.unwrap()
+    }
+
+    pub async fn list<K: Object>(&self) -> Vec<K> {
+        self.api::<K>().list(&ListParams::default()).await.unwrap().items
+    }
+
+    pub async fn delete<K: Object>(&self, name: &str, params: DeleteParams) {
+        self.api::<K>().delete(name, &params).await.unwrap();
+    }
+
+    pub async fn patch<K: Object>(&self, name: &str, patch: Value) -> K {
+        let params = PatchParams::default();
+        self.api::<K>().patch(name, &params, &Patch::Strategic(patch)).await.unwrap()
+    }
+
+    /// Waits until `done` answers something.
+    #[track_caller]
+    pub fn until<T>(
+        &self,
+        what: &str,
+        mut done: impl AsyncFnMut() -> Option<T>,
+    ) -> impl Future<Output = T> {
+        let what = what.to_owned();
+        async move {
+            let start = tokio::time::Instant::now();
+            loop {
+                if let Some(answer) = done().await {
+                    return answer;
+                }
+                if start.elapsed() > PATIENCE {
+                    let pods = self.list::<Pod>().await;
+                    let events = self.events().await;
+                    panic!("waited in vain until {what}\npods: {pods:#?}\nevents: {events:#?}");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Waits until a Deployment's rollout is complete.
+    pub async fn rolled_out(&self, name: &str) -> Deployment {
+        self.until(&format!("{name} is rolled out"), async || {
+            let deployment = self.get::<Deployment>(name).await;
+            let status = deployment.status.clone().unwrap_or_default();
+            let wanted = deployment.spec.as_ref().unwrap().replicas.unwrap();
+            let complete = status.observed_generation >= deployment.metadata.generation
+                && status.updated_replicas.unwrap_or(0) == wanted
+                && status.replicas.unwrap_or(0) == wanted
+                && status.available_replicas.unwrap_or(0) == wanted;
+            complete.then_some(deployment)
+        })
+        .await
+    }
+
+    /// The ReplicaSets by their revision.
+    pub async fn revisions(&self) -> Vec<(String, ReplicaSet)> {
+        let mut all: Vec<_> = self
+            .list::<ReplicaSet>()
+            .await
+            .into_iter()
+            .map(|one| (annotation(&one, "deployment.kubernetes.io/revision"), one))
+            .collect();
+        all.sort_by_key(|(revision, _)| revision.parse::<i64>().unwrap_or(0));
+        all
+    }
+
+    /// The events, as reason and message.
+    pub async fn events(&self) -> Vec<(String, String)> {
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let events = self.list::<Event>().await;
+        events.into_iter().map(|event| (text(event.reason), text(event.message))).collect()
+    }
+
+    /// Waits until there is such an event.
+    pub async fn told(&self, reason: &str, message: &str) {
+        self.until(&format!("{reason}: {message}"), async || {
+            let events = self.events().await;
+            events.contains(&(reason.to_owned(), message.to_owned())).then_some(())
+        })
+        .await;
+    }
+}
+
+pub fn annotation(object: &impl Resource, name: &str) -> String {
+    let annotations = object.meta().annotations.as_ref();
+    annotations.and_then(|all| all.get(name)).cloned().unwrap_or_default()
+}
+
+/// A Deployment of pods labelled `app: <name>`.
+pub fn deployment(name: &str, replicas: i32, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"terminationGracePeriodSeconds": 1,
+                    "containers": [{"name": "main", "image": image}]},
+            },
+        },
+    })
+}
+
+/// A pod of that name.
+pub fn pod(name: &str, spec: Value) -> Value {
+    let mut pod = json!({"metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "main", "image": "good"}]}});
+    json_patch::merge(&mut pod, &json!({"spec": spec}));
+    pod
+}

@@ -1,0 +1,12 @@
+//! All controllers and the scheduler under the real API server on the memory store, in simulated
+//! time. Nodes only pretend: see `node`.
+
+mod collection;
+mod deployments;
+mod harness;
+mod namespaces;
+mod node;
+mod nodes;
+mod replicasets;
+mod scheduling;
+mod services;
