@@ -157,11 +157,13 @@ impl Agent {
     }
 }
 
-/// Writes the node's status, again and again if need be.
+/// Writes the node's status, again and again if need be; the object as it is then, or as it was
+/// if somebody has deleted it.
 async fn written(node: &Node, object: &Object, ready: bool) -> Object {
     loop {
         match node.write_status(object, ready).await {
             Ok(object) => return object,
+            Err(kube::Error::Api(answer)) if answer.code == 404 => return object.clone(),
             Err(error) => tracing::warn!(%error, "writing the node's status"),
         }
         tokio::time::sleep(RETRY).await;
@@ -200,10 +202,7 @@ async fn heartbeat(node: Arc<Node>, object: Object) {
             }
         };
         if due {
-            match node.write_status(&latest, true).await {
-                Ok(object) => latest = object,
-                Err(error) => tracing::warn!(%error, "writing the node's status"),
-            }
+            latest = written(&node, &latest, true).await;
         }
     }
 }

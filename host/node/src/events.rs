@@ -1,5 +1,8 @@
 //! Events as the kubelet records them, written in the background. They are best effort: more than
-//! can be written are dropped, and the loss is logged.
+//! can be written are dropped, and how many is logged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coracle_api::clock;
 use coracle_api::events::{Action, Correlator, Report, reference};
@@ -10,19 +13,21 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 /// Events that may wait to be written.
-const WAITING: usize = 1024;
+const WAITING: usize = 4096;
 
 /// Records a node's events.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     reports: mpsc::Sender<Report>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Recorder {
     /// A recorder, and the task that writes what it records.
     pub(crate) fn new(client: Client, node: String) -> (Self, impl Future<Output = ()>) {
         let (reports, waiting) = mpsc::channel(WAITING);
-        (Self { reports }, write(client, node, waiting))
+        let lost = Arc::new(AtomicU64::new(0));
+        (Self { reports, lost: lost.clone() }, write(client, node, waiting, lost))
     }
 
     /// Something normal happened to a pod, or to one of its containers.
@@ -62,16 +67,27 @@ impl Recorder {
     }
 
     fn send(&self, report: Report) {
-        if let Err(mpsc::error::TrySendError::Full(report)) = self.reports.try_send(report) {
-            let Report { reason, message, .. } = report;
-            tracing::warn!(reason, message, "too many events, one is lost");
+        // A closed queue means that the node is going down.
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.reports.try_send(report) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-async fn write(client: Client, node: String, mut waiting: mpsc::Receiver<Report>) {
+async fn write(
+    client: Client,
+    node: String,
+    mut waiting: mpsc::Receiver<Report>,
+    lost: Arc<AtomicU64>,
+) {
     let mut correlator = Correlator::new("kubelet", Some(node));
     while let Some(report) = waiting.recv().await {
+        if waiting.is_empty() {
+            let lost = lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                tracing::warn!(lost, "there were more events than could be written");
+            }
+        }
         let result = match correlator.correlate(report, clock::now()) {
             Action::Create(event) => create(&client, &event).await,
             Action::Repeat(event) => repeat(&client, &event).await,

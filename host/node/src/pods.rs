@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_api::{clock, pods};
 use futures::StreamExt;
@@ -12,12 +13,18 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Rejection;
 use crate::worker::{self, Desired};
 use crate::{Node, status};
+
+/// Wait before the failure of a rejected pod is written again.
+const REJECT_RETRY: Duration = Duration::from_secs(1);
+
+/// Workers that have nothing left to do, as they say themselves; more wait to say it.
+const RESTING: usize = 1024;
 
 /// A pod's worker.
 struct Handle {
@@ -29,6 +36,7 @@ struct Handle {
 struct Workers {
     node: Arc<Node>,
     handles: HashMap<String, Handle>,
+    resting: mpsc::Sender<String>,
     /// Workers whose pods are gone and who are still clearing up.
     leaving: Vec<JoinHandle<()>>,
     /// Pods that this node does not run: their end came before, or they were rejected.
@@ -46,9 +54,11 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: impl Future<Output = ()>) {
         .default_backoff();
     let mut stream = std::pin::pin!(stream);
     let mut shutdown = std::pin::pin!(shutdown);
+    let (resting, mut rested) = mpsc::channel(RESTING);
     let mut workers = Workers {
         node,
         handles: HashMap::new(),
+        resting,
         leaving: Vec::new(),
         idle: HashSet::new(),
         listed: None,
@@ -56,6 +66,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: impl Future<Output = ()>) {
     loop {
         tokio::select! {
             () = &mut shutdown => break,
+            Some(uid) = rested.recv() => workers.let_go(uid),
             event = stream.next() => match event {
                 Some(Ok(event)) => workers.take(event).await,
                 Some(Err(error)) => tracing::warn!(%error, "watching the node's pods"),
@@ -140,8 +151,21 @@ impl Workers {
         }
         self.idle.remove(&uid);
         let (desired, wanted) = watch::channel(Desired::Pod(pod.clone()));
-        let task = worker::spawn(self.node.clone(), pod, wanted);
+        let task = worker::spawn(self.node.clone(), pod, wanted, self.resting.clone());
         self.handles.insert(uid, Handle { desired, task });
+    }
+
+    /// Lets the worker of a pod that is over go, unless something came in between.
+    fn let_go(&mut self, uid: String) {
+        let over = self.handles.get(&uid).is_some_and(|handle| match &*handle.desired.borrow() {
+            Desired::Pod(pod) => !pods::is_terminating(pod),
+            Desired::Gone | Desired::Shutdown => false,
+        });
+        if over {
+            // Without a sender the worker ends.
+            self.handles.remove(&uid);
+            self.idle.insert(uid);
+        }
     }
 
     fn remove(&mut self, uid: &str) {
@@ -188,8 +212,16 @@ async fn reject(node: Arc<Node>, pod: Arc<Pod>, rejection: Rejection) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let api: Api<Pod> = Api::namespaced(node.client.clone(), namespace);
-    let written = api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await;
-    if let Err(error) = written {
-        tracing::warn!(namespace, name, %error, "writing the status of a rejected pod");
+    loop {
+        let patch = Patch::Strategic(&patch);
+        match api.patch_status(name, &PatchParams::default(), &patch).await {
+            Ok(_) => return,
+            // It is gone, or another has its name.
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return,
+            Err(error) => {
+                tracing::warn!(namespace, name, %error, "writing the status of a rejected pod");
+            }
+        }
+        tokio::time::sleep(REJECT_RETRY).await;
     }
 }

@@ -17,6 +17,18 @@ pub(super) fn rotated(name: &LogName, number: u64) -> PathBuf {
     name.directory.join(format!("{}.log.{number}", name.instance))
 }
 
+/// Removes everything of a log.
+pub(crate) fn remove(name: &LogName) -> io::Result<()> {
+    let old = rotations(name)?.into_iter().map(|number| rotated(name, number));
+    for file in old.chain([present(name)]) {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The numbers of the rotated files that are there, in order.
 pub(super) fn rotations(name: &LogName) -> io::Result<Vec<u64>> {
     let prefix = format!("{}.log.", name.instance);

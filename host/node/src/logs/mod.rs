@@ -17,6 +17,7 @@ mod files;
 mod read;
 mod writer;
 
+pub(crate) use files::remove;
 pub(crate) use read::{Options, Reader, tail};
 
 /// Writes of a guest that may wait for the log: 16 KiB each at most.

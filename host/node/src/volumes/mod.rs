@@ -22,7 +22,7 @@ mod mounts;
 mod payload;
 mod token;
 
-pub(crate) use mounts::{Message, Mounts, termination_message};
+pub(crate) use mounts::{Error as MountError, Message, Mounts, termination_message};
 
 /// What volumes are made with.
 #[derive(Clone)]

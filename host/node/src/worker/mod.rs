@@ -87,6 +87,8 @@ pub(crate) struct Worker {
     shared_pod: watch::Sender<Arc<Pod>>,
     directory: PathBuf,
     sender: mpsc::Sender<Change>,
+    /// Where the worker says, once, that it has nothing left to do.
+    resting: Option<mpsc::Sender<String>>,
     containers: Vec<Container>,
     interface: Option<Interface>,
     /// The pod's address, kept when the interface is gone.
@@ -119,14 +121,20 @@ pub(crate) fn spawn(
     node: Arc<Node>,
     pod: Arc<Pod>,
     desired: watch::Receiver<Desired>,
+    resting: mpsc::Sender<String>,
 ) -> tokio::task::JoinHandle<()> {
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let worker = Worker::new(node, pod, sender);
+    let worker = Worker::new(node, pod, sender, resting);
     tokio::spawn(worker.run(desired, changes))
 }
 
 impl Worker {
-    fn new(node: Arc<Node>, pod: Arc<Pod>, sender: mpsc::Sender<Change>) -> Self {
+    fn new(
+        node: Arc<Node>,
+        pod: Arc<Pod>,
+        sender: mpsc::Sender<Change>,
+        resting: mpsc::Sender<String>,
+    ) -> Self {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let status = pod.status.clone().unwrap_or_default();
         let refused = crate::unsupported::refused(&pod);
@@ -146,6 +154,7 @@ impl Worker {
             pod,
             uid,
             sender,
+            resting: Some(resting),
             interface: None,
             address: None,
             volumes: None,
@@ -179,6 +188,9 @@ impl Worker {
             let shutdown = self.cause() == Some(Cause::Shutdown);
             let gone = self.cause() == Some(Cause::Gone);
             if self.quiet() && shutdown {
+                if let Some(interface) = self.interface.take() {
+                    interface.detach();
+                }
                 return;
             }
             if self.quiet() && gone {
@@ -187,8 +199,8 @@ impl Worker {
             }
             if !shutdown && !gone {
                 let written = self.publish().await;
-                if written && self.released && self.cause() == Some(Cause::Deleted) {
-                    self.delete().await;
+                if written && self.released {
+                    self.settle().await;
                 }
             }
             let timer = self.wake;
@@ -209,6 +221,20 @@ impl Worker {
                 }
                 () = timed => {}
             }
+        }
+    }
+
+    /// What is left to do when everything has been stopped and said.
+    async fn settle(&mut self) {
+        match self.cause() {
+            Some(Cause::Deleted) => self.delete().await,
+            Some(Cause::Over) => {
+                if let Some(resting) = self.resting.take() {
+                    // The node may be going down.
+                    let _ = resting.send(self.uid.clone()).await;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -265,6 +291,14 @@ impl Worker {
             if let Some(known) = known {
                 known.spec = spec.clone();
             }
+        }
+        let debugged = |pod: &Pod| {
+            let list = pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref());
+            list.map_or(0, Vec::len)
+        };
+        if debugged(&pod) > debugged(&self.pod) {
+            let message = "ephemeral containers are not supported by this node".to_owned();
+            self.node.recorder.warn(&pod, None, crate::unsupported::REASON, message);
         }
         self.pod = pod.clone();
         self.shared_pod.send_replace(pod);

@@ -17,8 +17,8 @@ use super::hooks;
 use crate::downward::Surroundings;
 use crate::env;
 use crate::images::Unavailable;
-use crate::logs::LogName;
-use crate::volumes::{Message, Mounts, Volumes};
+use crate::logs::{self, LogName};
+use crate::volumes::{Message, MountError, Mounts, Volumes};
 use crate::{FUEL, HTTP_INSTANCES, Node};
 
 /// Port of an HTTP handler whose container names none.
@@ -114,8 +114,9 @@ impl Order {
             let message = format!("PostStartHook failed: {problem}");
             node.recorder.warn(pod, name, "FailedPostStartHook", message.clone());
             instance.kill();
-            let exit = instance.wait().await;
-            return Err(self.dead(exit.code, "Error", message));
+            instance.wait().await;
+            // Whatever it made of its end, it was killed.
+            return Err(self.dead(137, "Error", message));
         }
         Ok(Started {
             instance,
@@ -166,10 +167,16 @@ impl Order {
     async fn files(&self, variables: &[(String, String)]) -> Result<(Mounts, LogName), Failure> {
         let directory = self.directory.join(&self.container.name);
         let log = LogName::new(&directory, self.number);
+        // Of what ended, only the last instance's log is kept.
+        let outdated = LogName::new(&directory, self.number - 2);
         let (volumes, container) = (self.volumes.clone(), self.container.clone());
         let variables = variables.to_vec();
         let making = tokio::task::spawn_blocking(move || {
-            Mounts::make(&volumes, &container, &variables, &directory)
+            let mounts = Mounts::make(&volumes, &container, &variables, &directory)?;
+            if outdated.instance >= 0 {
+                logs::remove(&outdated)?;
+            }
+            Ok::<_, MountError>(mounts)
         });
         let made = making.await.map_err(|error| self.misconfigured(error.to_string()))?;
         let mounts = made.map_err(|error| self.misconfigured(error.to_string()))?;

@@ -29,9 +29,9 @@ use crate::guests;
 /// Nothing in these tests takes this long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Cluster {
-    pub client: Client,
-    pub fabric: Fabric,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) fabric: Fabric,
     api: Router,
     engine: Engine,
     images: Images,
@@ -47,7 +47,7 @@ struct Running {
 
 impl Cluster {
     /// A cluster with the node `node-0`, ready, and all guests as ready-made modules.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let server = ApiServer::new(Default::default(), std::sync::Arc::new(MemoryStore::new()));
         let api = server.router();
@@ -94,7 +94,7 @@ impl Cluster {
         cluster
     }
 
-    pub async fn start_agent(&mut self) {
+    pub(crate) async fn start_agent(&mut self) {
         let capacity =
             Capacity { cpu_millis: 2000, memory: 1 << 30, pods: 20, ephemeral_storage: 1 << 30 };
         let root = self.directory.path().join("node-0");
@@ -124,23 +124,23 @@ impl Cluster {
         .await;
     }
 
-    pub async fn stop_agent(&mut self) {
+    pub(crate) async fn stop_agent(&mut self) {
         let running = self.agent.take().unwrap();
         drop(running.stop);
         running.task.await.unwrap();
     }
 
     /// The directory of everything on the node.
-    pub fn node_directory(&self) -> std::path::PathBuf {
+    pub(crate) fn node_directory(&self) -> std::path::PathBuf {
         Path::new(self.directory.path()).join("node-0")
     }
 
-    pub fn pods(&self) -> Api<Pod> {
+    pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), "default")
     }
 
     /// Creates something in the namespace `default`.
-    pub async fn create<K>(&self, object: Value) -> K
+    pub(crate) async fn create<K>(&self, object: Value) -> K
     where
         K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
         K: Clone + Debug + Serialize + DeserializeOwned,
@@ -151,13 +151,13 @@ impl Cluster {
     }
 
     /// Creates a pod on the node.
-    pub async fn run(&self, name: &str, mut spec: Value) -> Pod {
+    pub(crate) async fn run(&self, name: &str, mut spec: Value) -> Pod {
         spec["nodeName"] = "node-0".into();
         self.create(json!({"metadata": {"name": name}, "spec": spec})).await
     }
 
     /// Waits until something is as wanted.
-    pub async fn until<K>(&self, api: &Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> K
+    pub(crate) async fn until<K>(&self, api: &Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> K
     where
         K: Clone + Debug + Send + DeserializeOwned + Resource<DynamicType = ()> + 'static,
     {
@@ -173,17 +173,17 @@ impl Cluster {
     }
 
     /// Waits until a pod is as wanted.
-    pub async fn pod(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
+    pub(crate) async fn pod(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
         self.until(&self.pods(), name, wanted).await
     }
 
     /// Waits until a pod has a phase.
-    pub async fn phase(&self, name: &str, phase: &str) -> Pod {
+    pub(crate) async fn phase(&self, name: &str, phase: &str) -> Pod {
         self.pod(name, |pod| coracle_api::pods::phase(pod) == phase).await
     }
 
     /// Deletes a pod and waits until it is gone.
-    pub async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         let pods = self.pods();
         let pod = pods.get(name).await.unwrap();
         pods.delete(name, &DeleteParams::default()).await.unwrap();
@@ -193,7 +193,7 @@ impl Cluster {
     }
 
     /// The answer of the kubelet's API, and its code.
-    pub async fn ask(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
         let router = self.agent.as_ref().unwrap().router.clone();
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
@@ -203,14 +203,14 @@ impl Cluster {
     }
 
     /// The log of a container `c`.
-    pub async fn log(&self, pod: &str) -> String {
+    pub(crate) async fn log(&self, pod: &str) -> String {
         let (status, text) = self.ask(&format!("/containerLogs/default/{pod}/c")).await;
         assert_eq!(status, 200, "{text}");
         text
     }
 
     /// Waits for an event about a pod: its message.
-    pub async fn event(&self, pod: &str, reason: &str) -> String {
+    pub(crate) async fn event(&self, pod: &str, reason: &str) -> String {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
         let looking = async {
             loop {
@@ -228,13 +228,13 @@ impl Cluster {
 }
 
 /// The status of the container `name`.
-pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
     let init = status.init_container_statuses.iter().flatten();
     init.chain(status.container_statuses.iter().flatten()).find(|status| status.name == name)
 }
 
 /// The reason for which the container `name` waits.
-pub fn waiting<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+pub(crate) fn waiting<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     container(pod, name)?.state.as_ref()?.waiting.as_ref()?.reason.as_deref()
 }

@@ -28,27 +28,27 @@ fn command(body: &str) -> String {
 }
 
 /// Prints a line and ends.
-pub fn hello() -> String {
+pub(crate) fn hello() -> String {
     command("(call $hello)")
 }
 
 /// Prints a line and ends with code 3.
-pub fn failing() -> String {
+pub(crate) fn failing() -> String {
     command("(call $hello) (call $proc_exit (i32.const 3))")
 }
 
 /// Prints a line and then never ends.
-pub fn spinning() -> String {
+pub(crate) fn spinning() -> String {
     command("(call $hello) (loop $l (br $l))")
 }
 
 /// Takes memory until there is none.
-pub fn hogging() -> String {
+pub(crate) fn hogging() -> String {
     command("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))")
 }
 
 /// Prints its environment, each variable ended by a NUL.
-pub fn environment() -> String {
+pub(crate) fn environment() -> String {
     command(
         "(drop (call $environ_sizes_get (i32.const 16) (i32.const 20)))
          (drop (call $environ_get (i32.const 4096) (i32.const 16384)))
@@ -58,7 +58,7 @@ pub fn environment() -> String {
 }
 
 /// Prints `file.txt` of its first mount; ends with code 1 if there is none.
-pub fn reading() -> String {
+pub(crate) fn reading() -> String {
     command(
         "(if (call $path_open (i32.const 3) (i32.const 1) (i32.const 1040) (i32.const 8)
                (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 16))
@@ -71,7 +71,7 @@ pub fn reading() -> String {
 }
 
 /// Writes a line to `file.txt` of its first mount.
-pub fn writing() -> String {
+pub(crate) fn writing() -> String {
     command(
         "(if (call $path_open (i32.const 3) (i32.const 1) (i32.const 1040) (i32.const 8)
                (i32.const 1) (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 16))
@@ -83,7 +83,7 @@ pub fn writing() -> String {
 }
 
 /// A component that waits until it is asked to end, and then returns.
-pub fn pausing() -> String {
+pub(crate) fn pausing() -> String {
     r#"(component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))

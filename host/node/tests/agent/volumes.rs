@@ -35,7 +35,7 @@ async fn a_projected_volume_joins_its_sources() {
     ]}}]}});
     cluster.run("down", reader(volume)).await;
     cluster.phase("down", "Succeeded").await;
-    assert_eq!(cluster.log("down").await, "default");
+    assert_eq!(cluster.log("down").await, "default\n");
 }
 
 #[tokio::test]
