@@ -84,7 +84,9 @@ impl Agent {
         let Parts { writer, tasks } = parts.ok_or(Error::RunBefore)?;
         let root = self.node.config.root.join("pods");
         let directory = |source| Error::Directory { path: root.clone(), source };
-        tokio::fs::create_dir_all(&root).await.map_err(directory)?;
+        // Secrets lie in there.
+        let private = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).await;
+        private.map_err(directory)?;
         writer.start().map_err(Error::Logs)?;
         let mut background = JoinSet::new();
         for task in tasks {

@@ -166,10 +166,21 @@ pub(crate) fn without_effect(pod: &Pod) -> Vec<String> {
         let medium = volume.empty_dir.as_ref().and_then(|empty| empty.medium.as_deref());
         let text = format!("medium of volume {:?} (it is kept on disk)", volume.name);
         say(medium == Some("Memory"), text);
+        let limit = volume.empty_dir.as_ref().and_then(|empty| empty.size_limit.as_ref());
+        let text = format!("sizeLimit of volume {:?} (it is not enforced yet)", volume.name);
+        say(limit.is_some(), text);
     }
     for container in containers(spec) {
         let name = &container.name;
         say(container.stdin == Some(true), format!("stdin of container {name:?} (it is empty)"));
+        let limits = container.resources.as_ref().and_then(|lists| lists.limits.as_ref());
+        let disk = limits.is_some_and(|limits| limits.contains_key("ephemeral-storage"));
+        let text = format!("limit on ephemeral-storage of container {name:?} (not enforced yet)");
+        say(disk, text);
+        let security = container.security_context.as_ref();
+        let capabilities = security.and_then(|security| security.capabilities.as_ref());
+        let added = capabilities.and_then(|capabilities| capabilities.add.as_ref());
+        say(some(added.map(Vec::len)), format!("capabilities added to container {name:?}"));
         say(container.tty == Some(true), format!("tty of container {name:?}"));
         let signal = container.lifecycle.as_ref().and_then(|all| all.stop_signal.as_ref());
         say(signal.is_some(), format!("stopSignal of container {name:?}"));
@@ -259,10 +270,14 @@ mod tests {
         let pod = pod(
             json!({
                 "dnsPolicy": "Default",
-                "volumes": [{"name": "m", "emptyDir": {"medium": "Memory"}}],
+                "volumes": [{"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
             }),
-            json!({"stdin": true, "tty": true}),
+            json!({
+                "stdin": true, "tty": true,
+                "resources": {"limits": {"ephemeral-storage": "1Mi"}},
+                "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}},
+            }),
         );
-        assert_eq!(without_effect(&pod).len(), 4);
+        assert_eq!(without_effect(&pod).len(), 7);
     }
 }

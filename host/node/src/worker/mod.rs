@@ -54,6 +54,9 @@ enum Change {
     Probed { index: usize, attempt: u64, kind: probes::Kind, healthy: bool },
 }
 
+/// Where in a pod's directory its volumes are; no container's name begins like that.
+const VOLUMES: &str = ".volumes";
+
 /// Changes that may wait for the worker; those who report more wait themselves.
 const WAITING_CHANGES: usize = 64;
 
@@ -374,7 +377,7 @@ impl Worker {
             interface.detach();
         }
         self.node.registry.release(&self.uid);
-        let directory = self.directory.join("volumes");
+        let directory = self.directory.join(VOLUMES);
         let removed =
             tokio::task::spawn_blocking(move || crate::remove_directory(&directory)).await;
         if let Ok(Err(error)) = removed {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::container::{Role, Running, State, Unavailable};
 use super::start::{Failure, Order, Started};
-use super::{Cause, Change, Worker, seconds_of};
+use super::{Cause, Change, VOLUMES, Worker, seconds_of};
 use crate::logs;
 use crate::probes::{self, Kind};
 use crate::volumes::{Volumes, termination_message};
@@ -113,7 +113,7 @@ impl Worker {
         let (node, pod, sender) =
             (self.node.clone(), self.shared_pod.subscribe(), self.sender.clone());
         let around = node.surroundings(self.address);
-        let directory = self.directory.join("volumes");
+        let directory = self.directory.join(VOLUMES);
         let making = tokio::spawn(async move {
             let mut pause = Duration::from_millis(500);
             loop {
