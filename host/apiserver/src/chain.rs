@@ -1,11 +1,12 @@
 //! The filters that every request passes, in order.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
 use coracle_api::dice;
+use coracle_store::Error as StoreError;
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use tokio::time::Instant;
@@ -42,8 +43,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
             tracing::error!(id, verb = labels.verb, resource = labels.resource, cause, "panic");
-            let message =
-                "This request caused apiserver to panic. Look in the logs for details.";
+            let message = "This request caused apiserver to panic. Look in the logs for details.";
             ApiError::new(Reason::InternalError, message).into_response()
         }
     };
@@ -98,13 +98,29 @@ async fn admit(
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     let call = Call { server: server.clone(), identity, verb, target, params, headers };
-    let answer = match resource {
-        Resource::Stored(kind) => endpoints::stored(call, kind, body).left_future(),
-        Resource::Virtual(names) => endpoints::created_only(call, names, body).right_future(),
+    let answer = async move {
+        let answer = match resource {
+            Resource::Stored(kind) => endpoints::stored(call, kind, body).await,
+            Resource::Virtual(names) => endpoints::created_only(call, names, body).await,
+        };
+        drop((place, counted));
+        answer
     };
-    let answer = if long { answer.await } else { timed(answer).await };
-    drop((place, counted));
-    answer
+    if long {
+        return answer.await;
+    }
+    if !verb.writes() {
+        return timed(answer).await;
+    }
+    // A caller who goes away, or waits no longer, does not take half a write with him.
+    let task = tokio::spawn(answer);
+    timed(task.map(|done| {
+        done.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(StoreError::Closed.into()),
+        })
+    }))
+    .await
 }
 
 /// Everything that is no resource.

@@ -156,7 +156,7 @@ pub struct ApiError {
     /// The sentence for people.
     pub message: String,
     /// What the request was about, if it got that far.
-    pub subject: Option<Subject>,
+    pub subject: Option<Box<Subject>>,
     /// The fields at fault.
     pub causes: Vec<Cause>,
     /// When to try again, in seconds.
@@ -189,8 +189,8 @@ fn qualified(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }
 
-fn subject(group: &str, kind: &str, name: &str) -> Option<Subject> {
-    Some(Subject { group: group.into(), kind: kind.into(), name: name.into() })
+fn subject(group: &str, kind: &str, name: &str) -> Option<Box<Subject>> {
+    Some(Box::new(Subject { group: group.into(), kind: kind.into(), name: name.into() }))
 }
 
 impl ApiError {
@@ -290,13 +290,8 @@ impl ApiError {
             String::new(),
             "Too large resource version".into(),
         );
-        let message =
-            format!("Timeout: Too large resource version: {asked}, current: {current}");
-        Self {
-            causes: vec![cause],
-            retry_after: Some(1),
-            ..Self::new(Reason::Timeout, message)
-        }
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        Self { causes: vec![cause], retry_after: Some(1), ..Self::new(Reason::Timeout, message) }
     }
 
     /// The history that the request needs is forgotten.

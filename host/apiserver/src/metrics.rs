@@ -54,8 +54,8 @@ struct Durations;
 impl MetricConstructor<Histogram> for Durations {
     fn new_metric(&self) -> Histogram {
         Histogram::new([
-            0.0001, 0.0005, 0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0,
-            3.0, 5.0, 10.0, 30.0, 60.0,
+            0.0001, 0.0005, 0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0,
+            5.0, 10.0, 30.0, 60.0,
         ])
     }
 }
@@ -124,11 +124,7 @@ impl Metrics {
             "Events sent to watchers",
             metrics.events.clone(),
         );
-        registry.register(
-            "apiserver_storage_objects",
-            "Stored objects",
-            metrics.objects.clone(),
-        );
+        registry.register("apiserver_storage_objects", "Stored objects", metrics.objects.clone());
         drop(registry);
         metrics
     }

@@ -159,9 +159,8 @@ impl Params {
 
     /// Kubernetes' reading of a boolean parameter: there, and not `false` or `0`.
     pub(crate) fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| {
-            !matches!(value.to_ascii_lowercase().as_str(), "false" | "0")
-        })
+        self.get(name)
+            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 }
 
@@ -188,11 +187,26 @@ mod tests {
             (Method::GET, "/api/v1/pods?watch=false", Verb::List, "|v1||pods||"),
             (Method::GET, "/api/v1/namespaces", Verb::List, "|v1||namespaces||"),
             (Method::PUT, "/api/v1/namespaces/a", Verb::Update, "|v1||namespaces|a|"),
-            (Method::PUT, "/api/v1/namespaces/a/finalize", Verb::Update, "|v1||namespaces|a|finalize"),
+            (
+                Method::PUT,
+                "/api/v1/namespaces/a/finalize",
+                Verb::Update,
+                "|v1||namespaces|a|finalize",
+            ),
             (Method::POST, "/api/v1/namespaces/a/pods", Verb::Create, "|v1|a|pods||"),
             (Method::GET, "/api/v1/namespaces/a/pods/p/log", Verb::Get, "|v1|a|pods|p|log"),
-            (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", Verb::DeleteCollection, "apps|v1|a|deployments||"),
-            (Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/d/scale", Verb::Patch, "apps|v1|a|deployments|d|scale"),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments",
+                Verb::DeleteCollection,
+                "apps|v1|a|deployments||",
+            ),
+            (
+                Method::PATCH,
+                "/apis/apps/v1/namespaces/a/deployments/d/scale",
+                Verb::Patch,
+                "apps|v1|a|deployments|d|scale",
+            ),
             (Method::GET, "/apis/apps/v1", Verb::Get, "path"),
             (Method::GET, "/apis", Verb::Get, "path"),
             (Method::GET, "/healthz", Verb::Get, "path"),

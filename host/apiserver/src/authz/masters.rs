@@ -7,13 +7,13 @@ use crate::authn::{AUTHENTICATED, MASTERS};
 pub(crate) struct Masters;
 
 /// The paths that tell what the server is and offers.
-const DISCOVERY: &[&str] = &["/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz"];
+const DISCOVERY: &[&str] =
+    &["/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz"];
 
 /// Reviews of the caller's own self.
 const SELF_REVIEWS: &[(&str, &str)] = &[
     ("authentication.k8s.io", "selfsubjectreviews"),
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
 ];
 
 impl Authorizer for Masters {

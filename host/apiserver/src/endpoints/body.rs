@@ -70,7 +70,8 @@ fn from_protobuf(bytes: &[u8]) -> Result<Bytes> {
 }
 
 fn from_yaml(bytes: &[u8]) -> Result<Bytes> {
-    let bad = |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
+    let bad =
+        |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
     let value: serde_json::Value =
         serde_yaml::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
     Ok(serde_json::to_vec(&value).map_err(|error| bad(error.to_string()))?.into())

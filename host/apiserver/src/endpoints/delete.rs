@@ -51,11 +51,7 @@ pub(super) async fn one(
 }
 
 /// Deletes every object that the query selects. The answer is the list of them.
-pub(super) async fn collection(
-    call: &Call,
-    kind: &dyn Kind,
-    body: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn collection(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
     let output = Output::negotiate(&call.headers, &call.params)?;
     let (options, dry_run) = options::delete(&call.params, &body::json(call, body).await?)?;
     let listed = list::select(call, kind, &ListOptions::read(call, kind)?).await?;

@@ -210,7 +210,8 @@ fn aggregated(server: &Server, core: bool, version: &'static str) -> Result<Resp
     });
     let body = serde_json::to_vec(&list).map_err(ApiError::internal)?;
     let mut response = Response::new(Body::from(body));
-    let media = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    let media =
+        format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
     let media = HeaderValue::try_from(media).map_err(|_| not_acceptable())?;
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     Ok(response)
@@ -222,9 +223,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         Resource::Stored(kind) => (STORED, subresources::of(&**kind)),
         Resource::Virtual(_) => (&["create"][..], vec![]),
     };
-    let kind = |group: &str, version: &str, kind: &str| {
-        json!({ "group": group, "version": version, "kind": kind })
-    };
+    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let mut entry = json!({
         "resource": names.plural,
         "responseKind": kind(names.group, names.version, names.kind),

@@ -27,6 +27,9 @@ struct Continue {
     start: String,
 }
 
+/// Entries that are looked at together in search of those that a selection wants.
+const SCAN: usize = 500;
+
 const CONTINUE_VERSION: &str = "meta.k8s.io/v1";
 
 impl Continue {
@@ -70,7 +73,8 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
     let names = kind.names();
     let store = &call.server.store;
     let namespace = &call.target.namespace;
-    if let (Some(name), false) = (options.selection.name(), names.namespaced && namespace.is_empty())
+    if let (Some(name), false) =
+        (options.selection.name(), names.namespaced && namespace.is_empty())
         && matches!(options.at, At::Newest)
     {
         let revision = store.revision().await?;
@@ -82,7 +86,9 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
         return Ok(Listed { revision, entries, continue_at: None, remaining: None });
     }
     let prefix = prefix(names, namespace);
-    let mut range = Range { limit: options.limit, ..Range::default() };
+    let everything = options.selection.is_everything();
+    let limit = options.limit.map(|limit| if everything { limit } else { limit.max(SCAN) });
+    let mut range = Range { limit, ..Range::default() };
     match (&options.continue_at, options.at) {
         (Some(token), _) => {
             let Continue { rv, start, .. } = Continue::decode(token)?;
@@ -98,7 +104,6 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
         }
         (None, At::Newest) => {}
     }
-    let everything = options.selection.is_everything();
     let mut found = vec![];
     loop {
         let page = match store.range(&prefix, range.clone()).await {
@@ -107,7 +112,9 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
                 return Err(stale_continue(&prefix, range.after.as_deref())?);
             }
             Err(StoreError::Compacted { .. }) => {
-                return Err(ApiError::expired("The resourceVersion for the provided list is too old."));
+                return Err(ApiError::expired(
+                    "The resourceVersion for the provided list is too old.",
+                ));
             }
             Err(error) => return Err(error.into()),
         };
@@ -131,8 +138,10 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
         }
         if full {
             // With a selector the page may have held more than was wanted of it.
-            let end = if everything { last } else { found.last().map(|e: &Arc<Entry>| e.key.clone()) };
-            let start = end.as_deref().and_then(|key| key.strip_prefix(&prefix)).unwrap_or_default();
+            let end =
+                if everything { last } else { found.last().map(|e: &Arc<Entry>| e.key.clone()) };
+            let start =
+                end.as_deref().and_then(|key| key.strip_prefix(&prefix)).unwrap_or_default();
             let continue_at = Some(Continue::encode(Some(revision), start)?);
             let remaining = everything.then_some(page.remaining);
             return Ok(Listed { revision, entries: found, continue_at, remaining });

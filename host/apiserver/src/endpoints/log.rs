@@ -103,7 +103,9 @@ fn container(pod: &Pod, name: &str, asked: Option<&str>) -> Result<String> {
         }
         None => match regular.as_slice() {
             [only] => Ok((*only).to_owned()),
-            [] => Err(ApiError::bad_request(format!("a container name must be specified for pod {name}"))),
+            [] => Err(ApiError::bad_request(format!(
+                "a container name must be specified for pod {name}"
+            ))),
             several => {
                 let mut message = format!(
                     "a container name must be specified for pod {name}, choose one of: [{}]",

@@ -153,8 +153,14 @@ mod tests {
             ("application/vnd.kubernetes.protobuf,application/json", Some((false, View::Object))),
             ("application/vnd.kubernetes.protobuf", None),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some((false, table))),
-            ("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", Some((false, View::Object))),
-            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some((false, View::Metadata))),
+            (
+                "application/json;as=Table;v=v2;g=meta.k8s.io,application/json",
+                Some((false, View::Object)),
+            ),
+            (
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                Some((false, View::Metadata)),
+            ),
             ("application/json;q=0.1, application/yaml;q=0.9", Some((true, View::Object))),
             ("text/html, */*;q=0.8", Some((false, View::Object))),
         ] {

@@ -71,7 +71,8 @@ pub(super) fn delete(params: &Params, body: &[u8]) -> Result<(DeleteOptions, boo
     let mut options = if body.iter().all(u8::is_ascii_whitespace) {
         let mut options = DeleteOptions::default();
         if let Some(seconds) = params.given("gracePeriodSeconds") {
-            let bad = |_| ApiError::bad_request(format!("gracePeriodSeconds: not a number: {seconds:?}"));
+            let bad =
+                |_| ApiError::bad_request(format!("gracePeriodSeconds: not a number: {seconds:?}"));
             options.grace_period_seconds = Some(seconds.parse().map_err(bad)?);
         }
         options.propagation_policy = params.given("propagationPolicy").map(str::to_owned);
@@ -136,7 +137,8 @@ impl ListOptions {
         let continue_at = params.given("continue").filter(|_| !watching).map(str::to_owned);
         let version = version(params)?;
         let rule = params.given("resourceVersionMatch");
-        let initial_events = params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents"));
+        let initial_events =
+            params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents"));
         let mut causes = vec![];
         check_match(rule, version, continue_at.is_some(), watching, initial_events, &mut causes);
         refuse("ListOptions", causes)?;
@@ -186,7 +188,8 @@ fn check_match(
     }
     let Some(rule) = rule else { return };
     if watching {
-        let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        let detail =
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
         causes.push(Cause::forbidden(field, detail));
         return;
     }
@@ -201,8 +204,7 @@ fn check_match(
     match rule {
         "NotOlderThan" => {}
         "Exact" if version == Some(0) => {
-            let detail =
-                "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+            let detail = "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
             causes.push(Cause::forbidden(field, detail));
         }
         "Exact" => {}

@@ -22,7 +22,13 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource> {
     let Names { kind: own, group, version, .. } = *names;
     let mut found = vec![];
     if group.is_empty() && names.plural == "pods" {
-        found.push(Subresource { name: "binding", kind: "Binding", group, version, verbs: CREATED });
+        found.push(Subresource {
+            name: "binding",
+            kind: "Binding",
+            group,
+            version,
+            verbs: CREATED,
+        });
         let (kind, group, version) = ("Eviction", "policy", "v1");
         found.push(Subresource { name: "eviction", kind, group, version, verbs: CREATED });
     }

@@ -56,8 +56,7 @@ fn special_messages_read_as_in_json() {
     let limits = [bytes(1, "cpu"), bytes(2, quantity("500m"))].concat();
     let path = [bytes(1, "/"), bytes(2, [integer(1, 1), integer(2, 0), bytes(3, "http")].concat())];
     let probe = [bytes(1, bytes(2, path.concat())), integer(2, 5)].concat();
-    let container =
-        [bytes(1, "main"), bytes(8, bytes(1, limits)), bytes(10, probe)].concat();
+    let container = [bytes(1, "main"), bytes(8, bytes(1, limits)), bytes(10, probe)].concat();
     let volume = [bytes(1, "data"), bytes(2, bytes(2, ""))].concat();
     let meta = bytes(8, [integer(1, 1_700_000_000), integer(2, 5)].concat());
     let raw = [bytes(1, meta), bytes(2, [bytes(1, volume), bytes(2, container)].concat())];

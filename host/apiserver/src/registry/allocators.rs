@@ -122,7 +122,8 @@ impl Holding {
     fn read(kind: &dyn Kind, bytes: &[u8], revision: Revision) -> Result<Self> {
         let object = kind.restore(bytes)?;
         let spec = object.downcast_ref::<Service>().and_then(|service| service.spec.as_ref());
-        let address = spec.and_then(|spec| spec.cluster_ip.as_deref()).and_then(|ip| ip.parse().ok());
+        let address =
+            spec.and_then(|spec| spec.cluster_ip.as_deref()).and_then(|ip| ip.parse().ok());
         let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
         let ports = ports.iter().filter_map(|port| port.node_port).collect();
         Ok(Self { revision, address, ports })
@@ -159,8 +160,7 @@ fn keep(new: &mut ServiceSpec, old: &ServiceSpec) {
     let before = old.ports.as_deref().unwrap_or_default();
     let ported = matches!(kind_of(new), "NodePort" | "LoadBalancer");
     for port in new.ports.iter_mut().flatten() {
-        let same =
-            before.iter().find(|old| old.port == port.port && old.protocol == port.protocol);
+        let same = before.iter().find(|old| old.port == port.port && old.protocol == port.protocol);
         let held = same.and_then(|old| old.node_port);
         let open = port.node_port.is_none_or(|number| number == 0);
         if ported && open {
@@ -207,19 +207,14 @@ fn give_address(
         })
         .map(|offset| Ipv4Addr::from(u32::from(NETWORK) + offset)),
     };
-    let address = address.ok_or_else(|| {
-        ApiError::internal("failed to allocate a serviceIP: range is full")
-    })?;
+    let address = address
+        .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?;
     spec.cluster_ip = Some(address.to_string());
     spec.cluster_ips = Some(vec![address.to_string()]);
     Ok(())
 }
 
-fn give_ports(
-    spec: &mut ServiceSpec,
-    taken: &HashSet<i32>,
-    causes: &mut Vec<Cause>,
-) -> Result<()> {
+fn give_ports(spec: &mut ServiceSpec, taken: &HashSet<i32>, causes: &mut Vec<Cause>) -> Result<()> {
     let mut own: HashMap<i32, Vec<Option<String>>> = HashMap::new();
     for (at, port) in spec.ports.iter_mut().flatten().enumerate() {
         let field = format!("spec.ports[{at}].nodePort");

@@ -135,12 +135,7 @@ fn preconditions(
 }
 
 /// Changes the object into what the deletion makes of it, and says what to do with that.
-fn step(
-    kind: &dyn Kind,
-    object: &mut dyn Object,
-    options: &DeleteOptions,
-    now: Timestamp,
-) -> Step {
+fn step(kind: &dyn Kind, object: &mut dyn Object, options: &DeleteOptions, now: Timestamp) -> Step {
     if let Some(namespace) = object.downcast_mut::<Namespace>() {
         return namespace_step(namespace, options, now);
     }

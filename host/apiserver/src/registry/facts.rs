@@ -62,9 +62,10 @@ impl Selection {
             _ => None,
         };
         // Many watches follow one object by its name: that needs no look into it.
-        let named = self.fields.terms().iter().all(|term| {
-            own(&term.field).is_none_or(|value| (value == term.value) != term.negated)
-        });
+        let named =
+            self.fields.terms().iter().all(|term| {
+                own(&term.field).is_none_or(|value| (value == term.value) != term.negated)
+            });
         if !named {
             return false;
         }

@@ -42,10 +42,26 @@ async fn masters_may_do_everything_and_others_look_around() {
         assert_eq!(with_token(&server, Method::GET, path, "nobody").await.status, 200, "{path}");
     }
     let cases = [
-        (Method::GET, PODS, "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""),
-        (Method::GET, "/api/v1/nodes/n", "nodes \"n\" is forbidden: User \"jane\" cannot get resource \"nodes\" in API group \"\" at the cluster scope"),
-        (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", "deployments.apps is forbidden: User \"jane\" cannot deletecollection resource \"deployments\" in API group \"apps\" in the namespace \"a\""),
-        (Method::PATCH, "/api/v1/namespaces/a/pods/p/status", "pods \"p\" is forbidden: User \"jane\" cannot patch resource \"pods/status\" in API group \"\" in the namespace \"a\""),
+        (
+            Method::GET,
+            PODS,
+            "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"",
+        ),
+        (
+            Method::GET,
+            "/api/v1/nodes/n",
+            "nodes \"n\" is forbidden: User \"jane\" cannot get resource \"nodes\" in API group \"\" at the cluster scope",
+        ),
+        (
+            Method::DELETE,
+            "/apis/apps/v1/namespaces/a/deployments",
+            "deployments.apps is forbidden: User \"jane\" cannot deletecollection resource \"deployments\" in API group \"apps\" in the namespace \"a\"",
+        ),
+        (
+            Method::PATCH,
+            "/api/v1/namespaces/a/pods/p/status",
+            "pods \"p\" is forbidden: User \"jane\" cannot patch resource \"pods/status\" in API group \"\" in the namespace \"a\"",
+        ),
         (Method::GET, "/metrics", "forbidden: User \"jane\" cannot get path \"/metrics\""),
     ];
     for (method, path, message) in cases {

@@ -157,10 +157,7 @@ async fn namespaces_go_when_they_are_empty() {
 async fn some_namespaces_never_go() {
     let server = Server::new().await;
     let message = server.delete(&format!("{NAMESPACES}/default")).await.fails(403, "Forbidden");
-    assert_eq!(
-        message,
-        "namespaces \"default\" is forbidden: this namespace may not be deleted"
-    );
+    assert_eq!(message, "namespaces \"default\" is forbidden: this namespace may not be deleted");
 }
 
 #[tokio::test(start_paused = true)]

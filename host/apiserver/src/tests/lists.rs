@@ -100,7 +100,11 @@ async fn versions_are_honoured() {
     let message = answer.fails(504, "Timeout");
     assert!(message.contains("Too large resource version"), "{message}");
     assert_eq!(answer.json()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
-    for query in ["resourceVersionMatch=Exact", "resourceVersion=0&resourceVersionMatch=Exact", "resourceVersion=1&resourceVersionMatch=Any"] {
+    for query in [
+        "resourceVersionMatch=Exact",
+        "resourceVersion=0&resourceVersionMatch=Exact",
+        "resourceVersion=1&resourceVersionMatch=Any",
+    ] {
         server.get(&format!("{CONFIGMAPS}?{query}")).await.fails(422, "Invalid");
     }
     server.get(&format!("{CONFIGMAPS}?resourceVersion=x")).await.fails(400, "BadRequest");

@@ -57,18 +57,29 @@ async fn status_and_spec_are_written_apart() {
     let made = deployed(&server).await;
     assert_eq!(made["metadata"]["generation"], 1);
     let path = format!("{DEPLOYMENTS}/web");
-    let both = json!({ "spec": { "replicas": 4 }, "status": { "replicas": 9, "observedGeneration": 1 } });
+    let both =
+        json!({ "spec": { "replicas": 4 }, "status": { "replicas": 9, "observedGeneration": 1 } });
     let status = server.patch(&format!("{path}/status"), "merge-patch", both.clone()).await.is(200);
-    assert_eq!((&status["spec"]["replicas"], &status["status"]["replicas"]), (&json!(2), &json!(9)));
+    assert_eq!(
+        (&status["spec"]["replicas"], &status["status"]["replicas"]),
+        (&json!(2), &json!(9))
+    );
     assert_eq!(status["metadata"]["generation"], 1);
-    let spec = server.patch(&path, "merge-patch", json!({ "spec": { "replicas": 4 }, "status": { "replicas": 0 } })).await;
+    let spec = server
+        .patch(
+            &path,
+            "merge-patch",
+            json!({ "spec": { "replicas": 4 }, "status": { "replicas": 0 } }),
+        )
+        .await;
     let spec = spec.is(200);
     assert_eq!((&spec["spec"]["replicas"], &spec["status"]["replicas"]), (&json!(4), &json!(9)));
     assert_eq!(spec["metadata"]["generation"], 2);
 }
 
 async fn bind(server: &Server, pod: &str, node: &str) -> Answer {
-    let binding = json!({ "metadata": { "name": pod }, "target": { "kind": "Node", "name": node } });
+    let binding =
+        json!({ "metadata": { "name": pod }, "target": { "kind": "Node", "name": node } });
     server.post(&format!("{PODS}/{pod}/binding"), binding).await
 }
 
@@ -178,7 +189,10 @@ async fn logs_come_from_the_node() {
     for (query, message) in [
         ("", "a container name must be specified for pod b, choose one of: [first second]"),
         ("?container=x", "container x is not valid for pod b"),
-        ("?container=second", "container \"second\" in pod \"b\" is waiting to start: ContainerCreating"),
+        (
+            "?container=second",
+            "container \"second\" in pod \"b\" is waiting to start: ContainerCreating",
+        ),
     ] {
         let found = server.get(&format!("{PODS}/b/log{query}")).await.fails(400, "BadRequest");
         assert_eq!(found, message);
