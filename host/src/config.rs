@@ -23,7 +23,7 @@ pub struct Config {
     pub nodes: u16,
 
     /// How many pods a node takes at most.
-    #[arg(long, env = "CORACLE_PODS_PER_NODE", default_value_t = 250)]
+    #[arg(long, env = "CORACLE_PODS_PER_NODE", default_value_t = 220)]
     pub pods_per_node: u32,
 
     /// Keep the cluster's state in memory only; it is gone when the program ends.

@@ -20,3 +20,5 @@ pub const NODE_READY: Duration = Duration::from_secs(30);
 pub const IMAGE_COLLECTION: Duration = Duration::from_secs(3600);
 /// How long an unused image is kept, for pushes whose Module is still to come.
 pub const IMAGE_GRACE: Duration = Duration::from_secs(3600);
+/// What a pod's own grace is cut to at shutdown.
+pub const POD_GRACE: Duration = Duration::from_secs(5);

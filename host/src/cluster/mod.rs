@@ -6,7 +6,7 @@ mod share;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -36,7 +36,7 @@ use kubelets::InProcess;
 /// The first address of the service range is the API server's.
 const API_SERVICE: [u8; 4] = [10, 96, 0, 1];
 /// The API server's own place on the pod network, in the last node range, which no node is given.
-const API_ENDPOINT: [u8; 4] = [10, 244, 255, 1];
+const API_ENDPOINT: [u8; 4] = [10, 244, 255, 254];
 /// The port that it has there.
 const API_ENDPOINT_PORT: u16 = 6443;
 
@@ -185,7 +185,17 @@ impl Cluster {
         let mut control = Part::new();
         let running = server.clone();
         control.until_stopped("API server chores", async move { running.run().await });
-        let options = coracle_controllers::Options { root_ca: pki.ca.clone(), ..Default::default() };
+        let options = coracle_controllers::Options {
+            root_ca: pki.ca.clone(),
+            node_cidr_mask: share::cidr_mask(config.pods_per_node),
+            ..Default::default()
+        };
+        let scheduling = coracle_scheduler::Options::default();
+        {
+            let mut registry = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            options.metrics.register(&mut registry);
+            scheduling.metrics.register(&mut registry);
+        }
         let controllers = {
             let routes = routes.clone();
             let clients = move |name: &str| {
@@ -201,7 +211,7 @@ impl Cluster {
         control.graceful("controllers", controllers);
         let scheduler = coracle_scheduler::run(
             client("system:kube-scheduler"),
-            coracle_scheduler::Options::default(),
+            scheduling,
             control.stop.clone().cancelled_owned(),
         );
         control.graceful("scheduler", async move {
