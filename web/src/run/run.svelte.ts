@@ -24,11 +24,11 @@ export class Run {
   recognised = $state.raw<Recognised>();
   name = $state("");
   namespace = $state(settings.namespace || "default");
-  replicas = $state(1);
   args = $state("");
   expose = $state(true);
   port = $state(80);
   #tag = $state("");
+  #replicas = $state<number>();
 
   readonly module: Module | undefined;
   readonly image: { tag: string; form: Form } | undefined;
@@ -65,6 +65,15 @@ export class Run {
 
   set tag(tag: string) {
     this.#tag = tag;
+  }
+
+  /** Unless a number was written, as many as the deployment has already. */
+  get replicas() {
+    return this.#replicas ?? this.existing?.spec.replicas ?? 1;
+  }
+
+  set replicas(replicas: number) {
+    this.#replicas = replicas;
   }
 
   http = $derived.by(() =>
@@ -105,7 +114,7 @@ export class Run {
         name: this.name,
         image,
         form,
-        replicas: this.replicas,
+        replicas: Math.max(0, Math.trunc(this.replicas)),
         args: this.args.split(/\s+/).filter(Boolean),
         port: http && this.expose ? this.port : undefined,
       };

@@ -14,11 +14,20 @@ class Session {
 
   /** Takes the token of the address, or the one this tab has kept. */
   start() {
+    // The address of a new cluster may be opened in the tab of an old one: no new page is loaded.
+    addEventListener("hashchange", () => this.takeFragment());
+    if (this.takeFragment()) return;
+    const kept = sessionStorage.getItem(KEY);
+    if (kept) this.enter(kept);
+  }
+
+  private takeFragment(): boolean {
     const given = FRAGMENT.exec(location.hash)?.[1];
+    if (!given) return false;
     // The token must not stay in the address, nor in the history.
-    if (given) history.replaceState(null, "", `${location.pathname}#/`);
-    const token = given ? decodeURIComponent(given) : sessionStorage.getItem(KEY);
-    if (token) this.enter(token);
+    history.replaceState(null, "", `${location.pathname}#/`);
+    this.enter(decodeURIComponent(given));
+    return true;
   }
 
   enter(token: string) {

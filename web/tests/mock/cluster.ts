@@ -140,7 +140,7 @@ export class MockCluster {
       this.remove(path, name, namespace);
       return answer(response, 200, status(200, "", ""));
     }
-    const spec = { ...(before.spec as object), ...(sent.spec as object) };
+    const spec = merge(before.spec, sent.spec);
     answer(response, 200, this.put(path, name, { ...before, spec }, namespace));
   }
 
@@ -207,6 +207,14 @@ function parse(pathname: string): Place | undefined {
   const path = found && `${found[1]}/${found[3]}`;
   if (!path || !LISTS.includes(path)) return undefined;
   return { path, namespace: found[2], name: found[4] ?? "", sub: found[5] ?? "" };
+}
+
+function merge(before: unknown, patch: unknown): unknown {
+  const isObject = (value: unknown) => typeof value === "object" && !Array.isArray(value);
+  if (!before || !patch || !isObject(before) || !isObject(patch)) return patch ?? before;
+  const merged = { ...(before as Record<string, unknown>) };
+  for (const [key, value] of Object.entries(patch)) merged[key] = merge(merged[key], value);
+  return merged;
 }
 
 function status(code: number, message: string, reason: string) {
