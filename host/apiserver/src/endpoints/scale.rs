@@ -53,7 +53,7 @@ pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> 
 
 /// What a caller does to a scale.
 enum Scaling {
-    Replace(Scale),
+    Replace(Box<Scale>),
     Patch(Patch),
 }
 
@@ -65,7 +65,7 @@ struct Rescale<'a> {
 impl Change for Rescale<'_> {
     fn apply(&mut self, _entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
         let scale = match &self.scaling {
-            Scaling::Replace(scale) => scale.clone(),
+            Scaling::Replace(scale) => Scale::clone(scale),
             Scaling::Patch(patch) => {
                 let current = view(self.kind, old)?;
                 let current = serde_json::to_value(current).map_err(ApiError::internal)?;
@@ -109,7 +109,7 @@ pub(super) async fn update(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
         );
         return Err(ApiError::bad_request(message));
     }
-    rescale(call, kind, Scaling::Replace(scale), options.dry_run).await
+    rescale(call, kind, Scaling::Replace(Box::new(scale)), options.dry_run).await
 }
 
 pub(super) async fn patch(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {

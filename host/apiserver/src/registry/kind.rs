@@ -183,16 +183,16 @@ impl<T: Strategy> Builtin<T> {
 /// `object` as the type of its kind. Objects of another kind cannot reach a kind's methods: the
 /// verbs take both from the same line of the table.
 macro_rules! typed {
-    ($object:expr, $or:expr) => {
+    ($object:expr $(, $or:expr)?) => {
         match $object.downcast_ref::<T>() {
             Some(object) => object,
-            None => return $or,
+            None => return $($or)?,
         }
     };
-    (mut $object:expr, $or:expr) => {
+    (mut $object:expr) => {
         match $object.downcast_mut::<T>() {
             Some(object) => object,
-            None => return $or,
+            None => return,
         }
     };
 }
@@ -239,15 +239,15 @@ impl<T: Strategy> Kind for Builtin<T> {
     }
 
     fn default(&self, object: &mut dyn Object) {
-        typed!(mut object, ()).default_fields();
+        typed!(mut object).default_fields();
     }
 
     fn prepare_create(&self, object: &mut dyn Object) {
-        typed!(mut object, ()).prepare_create();
+        typed!(mut object).prepare_create();
     }
 
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {
-        typed!(mut new, ()).prepare_update(typed!(old, ()), part);
+        typed!(mut new).prepare_update(typed!(old), part);
     }
 
     fn validate(&self, object: &dyn Object) -> Vec<Cause> {
@@ -287,7 +287,7 @@ impl<T: Strategy> Kind for Builtin<T> {
     }
 
     fn set_scale(&self, object: &mut dyn Object, desired: i32) {
-        typed!(mut object, ()).set_scale(desired);
+        typed!(mut object).set_scale(desired);
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
