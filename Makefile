@@ -25,11 +25,11 @@ up: release ## Build everything and run a cluster until Ctrl-C
 
 .PHONY: release
 release: rust modules web ## Build the program for use: target/release/coracle
-	cargo build --release --package coracle
+	cargo build --release --workspace --bins
 
 .PHONY: build
 build: rust modules web ## Build the program as the tests use it: target/debug/coracle
-	cargo build --package coracle
+	cargo build --workspace --bins --tests
 
 .PHONY: test
 test: build nextest kubectl web-test ## Run every test
@@ -37,13 +37,13 @@ test: build nextest kubectl web-test ## Run every test
 	$(MAKE) web-e2e
 
 .PHONY: lint
-lint: rust web-lint ## Check formatting and lints of everything
+lint: rust modules web modules-lint web-lint ## Check formatting and lints of everything
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: bench
 bench: release kubectl ## Measure; figures go to standard output
-	cargo run --release --package coracle-tests --bin bench
+	CORACLE_BIN=target/release/coracle target/release/bench
 
 .PHONY: doc
 doc: rust ## Build the documentation of the rooms

@@ -16,17 +16,17 @@ const NAMESPACES: [&str; 5] =
     ["default", "kube-system", "kube-public", "kube-node-lease", READY_MADE_NAMESPACE];
 
 /// The API server as pods find it.
-pub struct ApiServerAddress {
+pub(crate) struct ApiServerAddress {
     /// The cluster address of the Service `kubernetes`.
-    pub service: IpAddr,
+    pub(crate) service: IpAddr,
     /// Where it really listens on the pod network.
-    pub endpoint: IpAddr,
+    pub(crate) endpoint: IpAddr,
     /// On which port.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// Creates the first objects, and points the Service `kubernetes` at the API server.
-pub async fn run(client: &Client, address: &ApiServerAddress) -> Result<()> {
+pub(crate) async fn run(client: &Client, address: &ApiServerAddress) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in NAMESPACES {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..Default::default() };

@@ -5,32 +5,32 @@ use std::path::PathBuf;
 
 /// The options of `coracle up`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where the cluster keeps everything; made if it is missing.
     #[arg(long, env = "CORACLE_DATA_DIR", default_value = "coracle-data")]
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
 
     /// The port of the API server and the dashboard; 0 takes a free one.
     #[arg(long, env = "CORACLE_PORT", default_value_t = 6443)]
-    pub port: u16,
+    pub(crate) port: u16,
 
     /// The host address that the API server and NodePorts listen on.
     #[arg(long, env = "CORACLE_LISTEN", default_value = "127.0.0.1")]
-    pub listen: IpAddr,
+    pub(crate) listen: IpAddr,
 
     /// How many nodes share this machine.
     #[arg(long, env = "CORACLE_NODES", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub nodes: u16,
+    pub(crate) nodes: u16,
 
     /// How many pods a node takes at most.
     #[arg(long, env = "CORACLE_PODS_PER_NODE", default_value_t = 220)]
-    pub pods_per_node: u32,
+    pub(crate) pods_per_node: u32,
 
     /// Keep the cluster's state in memory only; it is gone when the program ends.
     #[arg(long)]
-    pub ephemeral: bool,
+    pub(crate) ephemeral: bool,
 
     /// Let workloads reach addresses outside the cluster.
     #[arg(long)]
-    pub allow_egress: bool,
+    pub(crate) allow_egress: bool,
 }

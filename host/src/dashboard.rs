@@ -18,7 +18,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
      img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The routes of the dashboard. They carry no secret, so they ask for no identity.
-pub fn router() -> Router {
+pub(crate) fn router() -> Router {
     Router::new()
         .route("/ui", get(|| async { Redirect::permanent("/ui/") }))
         .route("/ui/", get(|headers: HeaderMap| async move { file("index.html", &headers) }))

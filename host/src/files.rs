@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// Makes `path` and its parents, closed to others.
-pub fn private_directory(path: &Path) -> Result<()> {
+pub(crate) fn private_directory(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -18,7 +18,7 @@ pub fn private_directory(path: &Path) -> Result<()> {
 }
 
 /// The text of `path`, or `None` if there is no such file.
-pub fn read_if_present(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read_if_present(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -27,7 +27,7 @@ pub fn read_if_present(path: &Path) -> Result<Option<String>> {
 }
 
 /// Replaces `path` as a whole; its owner alone may read it.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file: File = OpenOptions::new()

@@ -11,7 +11,7 @@ use crate::files;
 use crate::pki::Pki;
 
 /// Writes a kubeconfig for the cluster at `url`, complete in itself.
-pub fn write(path: &Path, url: &str, pki: &Pki) -> Result<()> {
+pub(crate) fn write(path: &Path, url: &str, pki: &Pki) -> Result<()> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -10,7 +10,7 @@ use rust_embed::RustEmbed;
 struct Files;
 
 /// Name and bytes of every ready-made module.
-pub fn ready_made() -> impl Iterator<Item = (String, std::borrow::Cow<'static, [u8]>)> {
+pub(crate) fn ready_made() -> impl Iterator<Item = (String, std::borrow::Cow<'static, [u8]>)> {
     Files::iter().filter_map(|path| {
         let name = path.strip_suffix(".wasm")?.to_owned();
         Some((name, Files::get(&path)?.data))

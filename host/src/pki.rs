@@ -22,21 +22,21 @@ const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(365 * 24);
 const RENEWAL: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// A certificate and its private key, PEM-encoded.
-pub struct Pair {
+pub(crate) struct Pair {
     /// The certificate.
-    pub certificate: String,
+    pub(crate) certificate: String,
     /// The PKCS #8 private key.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// The authority and the certificates that the cluster needs to start.
-pub struct Pki {
+pub(crate) struct Pki {
     /// The authority's certificate, PEM-encoded.
-    pub ca: String,
+    pub(crate) ca: String,
     /// What the API server shows to clients.
-    pub server: Pair,
+    pub(crate) server: Pair,
     /// `system:masters` for whoever can read the data directory.
-    pub admin: Pair,
+    pub(crate) admin: Pair,
 }
 
 /// What a leaf certificate is for.
@@ -51,7 +51,7 @@ struct Leaf<'a> {
 impl Pki {
     /// Reads the authority below `directory`, or makes it, and (re)issues what is missing, about to
     /// end, or does not cover `addresses`.
-    pub fn open(directory: &Path, addresses: &[IpAddr], service: IpAddr) -> Result<Self> {
+    pub(crate) fn open(directory: &Path, addresses: &[IpAddr], service: IpAddr) -> Result<Self> {
         files::private_directory(directory)?;
         let ca = open_authority(directory)?;
         let issuer = Issuer::from_ca_cert_pem(&ca.certificate, KeyPair::from_pem(&ca.key)?)

@@ -28,7 +28,7 @@ use crate::timeouts;
 
 /// TLS as the API server offers it: anyone may connect, a client certificate counts only if the
 /// cluster's authority signed it, HTTP/2 is preferred.
-pub fn acceptor(pki: &Pki) -> Result<TlsAcceptor> {
+pub(crate) fn acceptor(pki: &Pki) -> Result<TlsAcceptor> {
     let authority = CertificateDer::from_pem_slice(pki.ca.as_bytes())?;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority)?;
@@ -46,7 +46,7 @@ pub fn acceptor(pki: &Pki) -> Result<TlsAcceptor> {
 }
 
 /// Where connections come from: the host's network or the pods'.
-pub trait Accept: Send + 'static {
+pub(crate) trait Accept: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
@@ -75,7 +75,7 @@ impl Accept for coracle_network::Listener {
 }
 
 /// Accepts connections until `shutdown`, then lets the requests under way end within their grace.
-pub async fn run(
+pub(crate) async fn run(
     mut listener: impl Accept,
     acceptor: TlsAcceptor,
     router: Router,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Resolves at the first SIGINT or SIGTERM. A second one ends the process at once.
-pub async fn requested() -> Result<()> {
+pub(crate) async fn requested() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -12,11 +12,11 @@ use tower::ServiceExt;
 
 /// The agents' routers by the names of their nodes.
 #[derive(Default)]
-pub struct InProcess(RwLock<HashMap<String, Router>>);
+pub(crate) struct InProcess(RwLock<HashMap<String, Router>>);
 
 impl InProcess {
     /// Makes an agent reachable.
-    pub fn insert(&self, node: &str, router: Router) {
+    pub(crate) fn insert(&self, node: &str, router: Router) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), router);
     }
 }

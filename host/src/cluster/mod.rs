@@ -41,7 +41,7 @@ const API_ENDPOINT: [u8; 4] = [10, 244, 255, 254];
 const API_ENDPOINT_PORT: u16 = 6443;
 
 /// A running cluster.
-pub struct Cluster {
+pub(crate) struct Cluster {
     config: Config,
     address: SocketAddr,
     token: String,
@@ -94,7 +94,7 @@ impl Part {
 
 impl Cluster {
     /// Starts a cluster; it is ready when this returns.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub(crate) async fn start(config: Config) -> Result<Self> {
         files::private_directory(&config.data_dir)?;
         let listener = TcpListener::bind((config.listen, config.port)).await.with_context(|| {
             format!(
@@ -267,7 +267,7 @@ impl Cluster {
 
     /// Ends the cluster in order: no more control, pods drained, watches ended, listeners closed,
     /// store closed.
-    pub async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         self.control.end(timeouts::CONTROL_STOP).await;
         self.nodes.end(timeouts::POD_DRAIN).await;
         self.server.begin_shutdown();
@@ -277,32 +277,32 @@ impl Cluster {
     }
 
     /// How many nodes there are.
-    pub fn nodes(&self) -> u16 {
+    pub(crate) fn nodes(&self) -> u16 {
         self.config.nodes
     }
 
     /// Where the API server and the dashboard are.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://{}", reachable(self.address))
     }
 
     /// The admin's bearer token.
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
     /// The file that holds it.
-    pub fn token_file(&self) -> PathBuf {
+    pub(crate) fn token_file(&self) -> PathBuf {
         self.absolute("admin.token")
     }
 
     /// The admin's kubeconfig.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.absolute("admin.kubeconfig")
     }
 
     /// The authority's certificate.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.absolute("pki/ca.crt")
     }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The configuration of the node `name`: an equal share of the machine's processors, memory and
 /// disk.
-pub fn node(config: &Config, name: &str) -> Result<NodeConfig> {
+pub(crate) fn node(config: &Config, name: &str) -> Result<NodeConfig> {
     let nodes = u32::from(config.nodes);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let disk = rustix::fs::statvfs(&config.data_dir).context("asking for the size of the disk")?;
@@ -25,7 +25,7 @@ pub fn node(config: &Config, name: &str) -> Result<NodeConfig> {
 }
 
 /// The prefix length of a node's range of pod addresses: the smallest range that holds its pods.
-pub fn cidr_mask(pods: u32) -> u8 {
+pub(crate) fn cidr_mask(pods: u32) -> u8 {
     // Some addresses of a range are reserved, and one just given back rests for a while.
     let wanted = pods.saturating_add(pods / 8).saturating_add(4).max(256);
     let bits = 32 - (wanted - 1).leading_zeros();

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::{shutdown, telemetry};
 
 /// Starts the cluster, says where it is, and runs it until a signal ends it.
-pub fn run(config: Config) -> Result<()> {
+pub(crate) fn run(config: Config) -> Result<()> {
     telemetry::begin();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
