@@ -127,7 +127,6 @@ impl Engine {
         settings
             .consume_fuel(true)
             .concurrency_support(false)
-            .async_stack_zeroing(true)
             .allocation_strategy(sizing::pool(max_instances, max_memory_per_instance));
         let wasm = wasmtime::Engine::new(&settings).map_err(failed)?;
         let linkers = Arc::new(Linkers::new(&wasm).map_err(failed)?);

@@ -152,3 +152,91 @@ impl Body for Timed {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use coracle_network::{Cidr, Config, Fabric, Identity};
+    use http_body_util::{Empty, Full};
+    use hyper::service::service_fn;
+
+    use super::*;
+
+    fn interface() -> Interface {
+        let identity = Identity { hostname: "web-0".to_owned(), ..Identity::default() };
+        Fabric::new(Config::default()).attach(identity, Cidr::v4([10, 244, 0, 0], 16)).unwrap()
+    }
+
+    /// Serves on port 80 of `interface`: each request's target and host, after `delay`.
+    fn serve(interface: &Interface, delay: Duration) {
+        let mut listener = interface.listen(80).unwrap();
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            tokio::time::sleep(delay).await;
+            let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+            let text = format!("{} {}", request.uri(), host.unwrap_or_default());
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+        });
+        tokio::spawn(async move {
+            while let Ok(accepted) = listener.accept().await {
+                let stream = TokioIo::new(accepted.stream);
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(stream, service),
+                );
+            }
+        });
+    }
+
+    async fn get(interface: &Interface, uri: &str) -> Result<String, Error> {
+        get_with(interface, uri, RequestOptions::default()).await
+    }
+
+    async fn get_with(
+        interface: &Interface,
+        uri: &str,
+        options: RequestOptions,
+    ) -> Result<String, Error> {
+        let body = Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync();
+        let request = Request::get(uri).header("host", "named").body(body).unwrap();
+        let (response, _rest) = send(interface.clone(), request, options).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn requests_go_to_addresses_and_names_of_the_pod_network() {
+        let interface = interface();
+        serve(&interface, Duration::ZERO);
+        let by_address = format!("http://{}/a?b=c", interface.ip());
+        assert_eq!(get(&interface, &by_address).await.unwrap(), "/a?b=c named");
+        assert_eq!(get(&interface, "http://web-0:80").await.unwrap(), "/ named");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_reached_is_told_apart() {
+        let interface = interface();
+        let refused = get(&interface, &format!("http://{}:81/", interface.ip())).await;
+        assert!(matches!(refused, Err(Error::ConnectionRefused)), "{refused:?}");
+        let unknown = get(&interface, "http://nobody/").await;
+        assert!(matches!(unknown, Err(Error::DnsError { .. })), "{unknown:?}");
+        let outside = get(&interface, "http://192.0.2.1/").await;
+        assert!(matches!(outside, Err(Error::DestinationIpProhibited)), "{outside:?}");
+        let Err(Error::InternalError(Some(text))) = get(&interface, "https://web-0/").await else {
+            panic!("https is not carried");
+        };
+        assert!(text.contains("http only"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_guests_patience_is_kept() {
+        let interface = interface();
+        serve(&interface, Duration::from_secs(10));
+        let options = RequestOptions {
+            first_byte_timeout: Some(Duration::from_secs(5)),
+            ..RequestOptions::default()
+        };
+        let late = get_with(&interface, "http://web-0/", options).await;
+        assert!(matches!(late, Err(Error::ConnectionReadTimeout)), "{late:?}");
+        assert!(get(&interface, "http://web-0/").await.is_ok());
+    }
+}

@@ -34,6 +34,16 @@ impl Cluster {
         Self::sized(64)
     }
 
+    /// With `threads` for guests.
+    pub(crate) fn threads(threads: usize) -> Self {
+        let mut cluster = Self::sized(4);
+        let mut config = EngineConfig::new(cluster.dir.path().join("code"));
+        config.max_instances = 4;
+        config.guest_threads = threads;
+        cluster.engine = Engine::new(config).unwrap();
+        cluster
+    }
+
     pub(crate) fn sized(instances: u32) -> Self {
         let dir = TempDir::new().unwrap();
         Self { engine: engine(&dir, instances), fabric: Fabric::new(Config::default()), dir }

@@ -34,3 +34,21 @@ async fn limits_hold() {
         assert!(share > wanted * 0.5, "{millis}m: {share}");
     }
 }
+
+#[tokio::test]
+async fn weights_share_a_thread() {
+    let cluster = Cluster::threads(1);
+    let module = cluster.module(&command(SPIN)).await;
+    let mut instances = Vec::new();
+    for cpu_weight in [100, 400] {
+        let (mut spec, _) = cluster.spec(module.clone());
+        spec.limits.cpu_weight = cpu_weight;
+        instances.push(cluster.start(spec).await);
+    }
+    while cluster.engine.usage().cpu < Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let spent = |number: usize| instances[number].usage().cpu.as_secs_f64();
+    let ratio = spent(1) / spent(0);
+    assert!((2.5..6.0).contains(&ratio), "{ratio}");
+}
