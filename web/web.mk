@@ -1,6 +1,6 @@
 # The dashboard: built to target/web, which the program embeds.
 
-WEB_SOURCES := $(shell find web/src web/index.html web/vite.config.ts web/package-lock.json -type f 2>/dev/null)
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/package-lock.json -type f 2>/dev/null)
 
 .PHONY: web
 web: target/web/index.html ## Build the dashboard

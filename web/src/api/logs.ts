@@ -38,9 +38,14 @@ export async function* readLog(
   if (!body) return;
   for await (const batch of lineBatches(body, LONGEST_LINE)) {
     // `sinceTime` is rounded to seconds: what was known already is left out here.
-    const fresh = batch.map(parse).filter(({ time }) => !since || time > since);
+    const fresh = batch.map(parse).filter(({ time }) => !since || isLater(time, since));
     if (fresh.length > 0) yield fresh;
   }
+}
+
+/** Compares times in UTC as they are written, to the nanosecond; ".1" comes before ".12". */
+function isLater(time: string, than: string): boolean {
+  return time.replace("Z", "") > than.replace("Z", "");
 }
 
 function parse(line: string): LogLine {

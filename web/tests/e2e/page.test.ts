@@ -1,5 +1,6 @@
 // The built page before a pretended cluster: what a real one seldom does to it.
 
+import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { MockCluster } from "../mock/cluster";
@@ -235,6 +236,47 @@ it("keeps language and colours, and fits a phone", async () => {
     );
     expect(overflow, name).toBe(0);
   }
+});
+
+it.each(["light", "dark"] as const)("can be read by everyone, %s", async (colorScheme) => {
+  await page.context().close();
+  // Colours while they change are no one's colours. The checker is a script that the page's own
+  // policy would not let in.
+  const context = await browser.newContext({
+    locale: "en-US",
+    colorScheme,
+    reducedMotion: "reduce",
+    bypassCSP: true,
+  });
+  page = await context.newPage();
+  await enter();
+  await page.addScriptTag({ path: createRequire(import.meta.url).resolve("axe-core") });
+  const check = async (place: string) => {
+    const found = await page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: typeof import("axe-core") };
+      const { violations } = await axe.run();
+      return violations.map(
+        ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`,
+      );
+    });
+    expect(found, place).toEqual([]);
+  };
+  const pages = [
+    ["", "Overview"],
+    ["deployments", "Deployments"],
+    ["pods", "Pods"],
+    ["nodes", "Nodes"],
+    ["modules", "Modules"],
+    ["pods/default/ticker", "ticker"],
+  ] as const;
+  for (const [hash, name] of pages) {
+    await page.evaluate((place) => (location.hash = `#/${place}`), hash);
+    await page.getByRole("heading", { name, exact: true }).waitFor();
+    await page.getByText("Live", { exact: true }).waitFor();
+    await check(name);
+  }
+  await page.getByRole("button", { name: "Run a module" }).click();
+  await check("dialog");
 });
 
 it("works by keyboard alone", async () => {
