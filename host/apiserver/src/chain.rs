@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use coracle_api::dice;
 use coracle_store::Error as StoreError;
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -28,6 +28,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let started = Instant::now();
     let id = dice::uuid();
     let gzip = endpoints::accepts_gzip(request.headers());
+    let oci = request.uri().path().starts_with("/v2");
     let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
     let answer = AssertUnwindSafe(admit(&server, request, &mut labels)).catch_unwind().await;
     let mut response = match answer {
@@ -48,6 +49,11 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
         }
     };
     server.metrics.answered(&labels, response.status().as_u16(), started.elapsed());
+    // OCI clients show what they were told at login only to a server that asks for it.
+    if oci && response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"coracle\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(AUDIT_ID, id);
     }

@@ -3,10 +3,13 @@
 
 mod certificate;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Request, header};
 use sha2::{Digest, Sha256};
 
@@ -100,10 +103,10 @@ impl Authenticator {
             return Ok(Some(identity.clone()));
         }
         if let Some(authorization) = request.headers().get(header::AUTHORIZATION) {
-            let token = authorization.to_str().ok().and_then(bearer);
+            let token = authorization.to_str().ok().and_then(token);
             // A header of another scheme is somebody else's business; a bad token is not.
             if let Some(token) = token {
-                let identity = self.identify(token).ok_or_else(ApiError::unauthorized)?;
+                let identity = self.identify(&token).ok_or_else(ApiError::unauthorized)?;
                 return Ok(Some(identity));
             }
         }
@@ -135,12 +138,43 @@ impl Authenticator {
     }
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// The token in an `Authorization` header: a bearer token, or the password of the basic scheme
+/// under any user name, which is all that OCI clients can be told.
+fn token(authorization: &str) -> Option<Cow<'_, str>> {
+    let (scheme, credentials) = authorization.trim().split_once(' ')?;
+    let credentials = credentials.trim();
+    let token = if scheme.eq_ignore_ascii_case("bearer") {
+        Cow::Borrowed(credentials)
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        Cow::Owned(decoded.split_once(':')?.1.to_owned())
+    } else {
+        return None;
+    };
+    (!token.is_empty()).then_some(token)
 }
 
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_as_bearer_or_as_password() {
+        let basic = format!("Basic {}", STANDARD.encode("anyone:se:cret"));
+        for (header, expected) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            (basic.as_str(), Some("se:cret")),
+            ("Basic not base64", None),
+            ("Bearer ", None),
+            ("Digest abc", None),
+            ("abc", None),
+        ] {
+            assert_eq!(token(header).as_deref(), expected, "{header}");
+        }
+    }
 }

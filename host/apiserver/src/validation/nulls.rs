@@ -19,7 +19,13 @@ pub(crate) fn without_nulls(json: &[u8]) -> Option<Vec<u8>> {
 /// Clears the value of the field `name` of nulls. Whether there were any.
 fn clear(value: &mut Value, name: &str) -> bool {
     match value {
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| clear(item, "") || any),
+        Value::Array(items) => {
+            let mut any = false;
+            for item in items {
+                any |= clear(item, "");
+            }
+            any
+        }
         Value::Object(map) => clear_map(map, TEXT_MAPS.contains(&name)),
         _ => false,
     }
