@@ -63,7 +63,7 @@ async function drop(file: string, content: Buffer) {
 }
 
 it("shows three ready nodes", async () => {
-  await page.getByRole("link", { name: "3/3" }).waitFor();
+  await page.getByRole("link", { name: "3 of 3 Nodes ready" }).waitFor();
   await go("Nodes");
   await expect.poll(() => page.getByRole("row").filter({ hasText: "Ready" }).count()).toBe(4);
 });
