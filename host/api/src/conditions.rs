@@ -76,6 +76,7 @@ pub fn remove<C: Condition>(conditions: &mut Option<Vec<C>>, type_: &str) -> boo
 macro_rules! condition {
     ($kind:ty $(, $also_now:ident)*) => {
         impl Condition for $kind {
+            #[allow(clippy::needless_update, reason = "some kinds have further fields")]
             fn new(type_: &str, status: &str, reason: &str, message: impl Into<String>) -> Self {
                 let now = Time(clock::now());
                 let message = message.into();

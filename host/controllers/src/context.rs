@@ -79,10 +79,12 @@ pub(crate) struct Context {
     pub(crate) closer: Closer,
 }
 
+type Close = Box<dyn Fn() + Send + Sync>;
+
 /// Closes the queues of a controller.
 #[derive(Clone, Default)]
 pub(crate) struct Closer {
-    queues: Arc<Mutex<Vec<Box<dyn Fn() + Send + Sync>>>>,
+    queues: Arc<Mutex<Vec<Close>>>,
 }
 
 impl Closer {

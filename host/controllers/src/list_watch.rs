@@ -9,6 +9,7 @@ use futures::stream::BoxStream;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 /// Objects asked for in one answer.
@@ -17,6 +18,8 @@ const PAGE: u32 = 500;
 const WATCH: Duration = Duration::from_secs(290);
 /// How much longer than `WATCH` a connection may be silent before it counts as dead.
 const MARGIN: Duration = Duration::from_secs(5);
+/// A watch that ends within this time has not served its purpose.
+const SOON: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
@@ -139,7 +142,7 @@ async fn watch<S: Source>(
                 continue;
             }
         };
-        let mut quiet = true;
+        let started = Instant::now();
         // A connection silent for longer than a watch lasts is dead.
         while let Ok(Some(event)) = tokio::time::timeout(WATCH + MARGIN, events.next()).await {
             let event = match event {
@@ -147,11 +150,9 @@ async fn watch<S: Source>(
                 Err(error) if is_gone(&error) => return,
                 Err(error) => {
                     warn!(what, %error, "the watch broke");
-                    quiet = true;
                     break;
                 }
             };
-            quiet = false;
             delay.reset();
             match event {
                 WatchEvent::Added(item) | WatchEvent::Modified(item) => {
@@ -172,8 +173,8 @@ async fn watch<S: Source>(
                 }
             }
         }
-        // An end without any event may be a server in trouble: do not hammer it.
-        if quiet {
+        // A watch that ends soon may mean a server in trouble: do not hammer it.
+        if started.elapsed() < SOON {
             delay.wait().await;
         }
     }

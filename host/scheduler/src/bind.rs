@@ -100,13 +100,12 @@ impl Scheduler {
         self.report(Report::warning(reference(pod), "FailedScheduling", message));
         let mut condition = PodCondition::new(SCHEDULED, "False", reason, message);
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-        if let Some(old) = conditions::find(conditions, SCHEDULED) {
-            if old.status() == "False" {
-                if old.reason() == reason && old.message() == message {
-                    return;
-                }
-                condition.last_transition_time = old.last_transition_time.clone();
+        let old = conditions::find(conditions, SCHEDULED).filter(|old| old.status() == "False");
+        if let Some(old) = old {
+            if old.reason() == reason && old.message() == message {
+                return;
             }
+            condition.last_transition_time = old.last_transition_time.clone();
         }
         let patch = json!({
             "metadata": {"uid": pending.info.uid},

@@ -166,7 +166,7 @@ impl Controller {
             _ => self.may_evict(&node),
         };
         let node = self.set_taints(node, evict).await?;
-        if state != judge::State::Ready && !(never && !lost) {
+        if state != judge::State::Ready && (lost || !never) {
             self.unready_pods(&node).await?;
         }
         if !lost {

@@ -2,8 +2,13 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use coracle_apiserver::{ApiServer, Config, Identity};
 use coracle_controllers::Options;
 use coracle_store::MemoryStore;
@@ -23,7 +28,7 @@ use crate::node::{self, Health};
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What can be created, read and changed.
-pub trait Object:
+pub(crate) trait Object:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -46,19 +51,23 @@ impl<K> Object for K where
 {
 }
 
-pub struct Cluster {
-    pub client: Client,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    refusing_pods: Arc<AtomicBool>,
     nodes: Vec<(String, Health)>,
     tasks: JoinSet<()>,
 }
 
 impl Cluster {
     /// A control plane with as many ready nodes.
-    pub async fn new(nodes: usize) -> Self {
+    pub(crate) async fn new(nodes: usize) -> Self {
         coracle_api::dice::seed(7);
         coracle_api::clock::simulate("2026-01-01T00:00:00Z".parse().unwrap());
         let server = ApiServer::new(Config::default(), Arc::new(MemoryStore::new()));
-        let router = server.router();
+        let refusing_pods = Arc::new(AtomicBool::new(false));
+        let refusing = refusing_pods.clone();
+        let refuse = move |request: Request, next: Next| refuse(refusing.clone(), request, next);
+        let router = server.router().layer(axum::middleware::from_fn(refuse));
         let client =
             coracle_apiserver::client(router.clone(), Identity::component("test"), "default");
         let clients = {
@@ -67,7 +76,7 @@ impl Cluster {
                 coracle_apiserver::client(router.clone(), Identity::component(name), "default")
             }
         };
-        let mut cluster = Self { client, nodes: Vec::new(), tasks: JoinSet::new() };
+        let mut cluster = Self { client, refusing_pods, nodes: Vec::new(), tasks: JoinSet::new() };
         for name in ["default", "kube-system", "kube-node-lease"] {
             cluster.create_namespace(name).await;
         }
@@ -86,7 +95,12 @@ impl Cluster {
         cluster
     }
 
-    pub async fn create_namespace(&self, name: &str) {
+    /// Makes the server refuse every new pod, or none.
+    pub(crate) fn refuse_pods(&self, refusing: bool) {
+        self.refusing_pods.store(refusing, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn create_namespace(&self, name: &str) {
         let namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         let api = Api::<Namespace>::all(self.client.clone());
@@ -97,7 +111,7 @@ impl Cluster {
     }
 
     /// Adds a ready node that runs what it is given.
-    pub async fn add_node(&mut self, name: &str, changes: Value) {
+    pub(crate) async fn add_node(&mut self, name: &str, changes: Value) {
         let health = Health::default();
         node::register(&self.client, name, changes).await;
         self.tasks.spawn(node::run(self.client.clone(), name.to_owned(), health.clone()));
@@ -105,40 +119,40 @@ impl Cluster {
     }
 
     /// Cuts a node off, or lets it come back.
-    pub fn cut_off(&self, name: &str, is_cut_off: bool) {
+    pub(crate) fn cut_off(&self, name: &str, is_cut_off: bool) {
         let (_, health) = self.nodes.iter().find(|(one, _)| one == name).unwrap();
         health.cut_off(is_cut_off);
     }
 
-    pub fn api<K: Object>(&self) -> Api<K> {
+    pub(crate) fn api<K: Object>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), "default")
     }
 
-    pub async fn create<K: Object>(&self, object: Value) -> K {
+    pub(crate) async fn create<K: Object>(&self, object: Value) -> K {
         let object: K = serde_json::from_value(object).unwrap();
         self.api::<K>().create(&PostParams::default(), &object).await.unwrap()
     }
 
-    pub async fn get<K: Object>(&self, name: &str) -> K {
+    pub(crate) async fn get<K: Object>(&self, name: &str) -> K {
         self.api::<K>().get(name).await.unwrap()
     }
 
-    pub async fn list<K: Object>(&self) -> Vec<K> {
+    pub(crate) async fn list<K: Object>(&self) -> Vec<K> {
         self.api::<K>().list(&ListParams::default()).await.unwrap().items
     }
 
-    pub async fn delete<K: Object>(&self, name: &str, params: DeleteParams) {
+    pub(crate) async fn delete<K: Object>(&self, name: &str, params: DeleteParams) {
         self.api::<K>().delete(name, &params).await.unwrap();
     }
 
-    pub async fn patch<K: Object>(&self, name: &str, patch: Value) -> K {
+    pub(crate) async fn patch<K: Object>(&self, name: &str, patch: Value) -> K {
         let params = PatchParams::default();
         self.api::<K>().patch(name, &params, &Patch::Strategic(patch)).await.unwrap()
     }
 
     /// Waits until `done` answers something.
     #[track_caller]
-    pub fn until<T>(
+    pub(crate) fn until<T>(
         &self,
         what: &str,
         mut done: impl AsyncFnMut() -> Option<T>,
@@ -161,7 +175,7 @@ impl Cluster {
     }
 
     /// Waits until a Deployment's rollout is complete.
-    pub async fn rolled_out(&self, name: &str) -> Deployment {
+    pub(crate) async fn rolled_out(&self, name: &str) -> Deployment {
         self.until(&format!("{name} is rolled out"), async || {
             let deployment = self.get::<Deployment>(name).await;
             let status = deployment.status.clone().unwrap_or_default();
@@ -176,7 +190,7 @@ impl Cluster {
     }
 
     /// The ReplicaSets by their revision.
-    pub async fn revisions(&self) -> Vec<(String, ReplicaSet)> {
+    pub(crate) async fn revisions(&self) -> Vec<(String, ReplicaSet)> {
         let mut all: Vec<_> = self
             .list::<ReplicaSet>()
             .await
@@ -188,14 +202,14 @@ impl Cluster {
     }
 
     /// The events, as reason and message.
-    pub async fn events(&self) -> Vec<(String, String)> {
+    pub(crate) async fn events(&self) -> Vec<(String, String)> {
         let text = |text: Option<String>| text.unwrap_or_default();
         let events = self.list::<Event>().await;
         events.into_iter().map(|event| (text(event.reason), text(event.message))).collect()
     }
 
     /// Waits until there is such an event.
-    pub async fn told(&self, reason: &str, message: &str) {
+    pub(crate) async fn told(&self, reason: &str, message: &str) {
         self.until(&format!("{reason}: {message}"), async || {
             let events = self.events().await;
             events.contains(&(reason.to_owned(), message.to_owned())).then_some(())
@@ -204,13 +218,23 @@ impl Cluster {
     }
 }
 
-pub fn annotation(object: &impl Resource, name: &str) -> String {
+async fn refuse(refusing: Arc<AtomicBool>, request: Request, next: Next) -> Response {
+    let is_new_pod = request.method() == Method::POST && request.uri().path().ends_with("/pods");
+    if !is_new_pod || !refusing.load(Ordering::SeqCst) {
+        return next.run(request).await;
+    }
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+        "reason": "Forbidden", "message": "pods are forbidden: no more"});
+    (StatusCode::FORBIDDEN, axum::Json(status)).into_response()
+}
+
+pub(crate) fn annotation(object: &impl Resource, name: &str) -> String {
     let annotations = object.meta().annotations.as_ref();
     annotations.and_then(|all| all.get(name)).cloned().unwrap_or_default()
 }
 
 /// A Deployment of pods labelled `app: <name>`.
-pub fn deployment(name: &str, replicas: i32, image: &str) -> Value {
+pub(crate) fn deployment(name: &str, replicas: i32, image: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "labels": {"app": name}},
@@ -227,7 +251,7 @@ pub fn deployment(name: &str, replicas: i32, image: &str) -> Value {
 }
 
 /// A pod of that name.
-pub fn pod(name: &str, spec: Value) -> Value {
+pub(crate) fn pod(name: &str, spec: Value) -> Value {
     let mut pod = json!({"metadata": {"name": name, "labels": {"app": name}},
         "spec": {"containers": [{"name": "main", "image": "good"}]}});
     json_patch::merge(&mut pod, &json!({"spec": spec}));

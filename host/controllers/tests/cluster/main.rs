@@ -1,6 +1,8 @@
 //! All controllers and the scheduler under the real API server on the memory store, in simulated
 //! time. Nodes only pretend: see `node`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod collection;
 mod deployments;
 mod harness;

@@ -20,10 +20,10 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// Whether a node is heard of.
 #[derive(Clone, Default)]
-pub struct Health(Arc<AtomicBool>);
+pub(crate) struct Health(Arc<AtomicBool>);
 
 impl Health {
-    pub fn cut_off(&self, is_cut_off: bool) {
+    pub(crate) fn cut_off(&self, is_cut_off: bool) {
         self.0.store(is_cut_off, Ordering::SeqCst);
     }
 
@@ -32,7 +32,7 @@ impl Health {
     }
 }
 
-pub async fn register(client: &Client, name: &str, changes: Value) {
+pub(crate) async fn register(client: &Client, name: &str, changes: Value) {
     let mut node = json!({
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
     });
@@ -74,7 +74,7 @@ async fn renew(client: &Client, name: &str) {
 }
 
 /// Lives until it is dropped.
-pub async fn run(client: Client, name: String, health: Health) {
+pub(crate) async fn run(client: Client, name: String, health: Health) {
     let config = watcher::Config::default().fields(&format!("spec.nodeName={name}"));
     let pods = watcher::watcher(Api::<Pod>::all(client.clone()), config);
     let mut pods = std::pin::pin!(pods);

@@ -2,7 +2,7 @@
 
 use coracle_api::owner;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
@@ -81,26 +81,35 @@ async fn orphans_are_adopted_and_strangers_released() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_pod_is_reported_not_hammered() {
     let cluster = Cluster::new(1).await;
-    let mut wish = replica_set("web", 100);
-    // The template lacks what only pods are checked for.
-    wish["spec"]["template"]["spec"]["containers"][0]["resources"] =
-        json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}});
-    let params = kube::api::PostParams::default();
-    let set: ReplicaSet = serde_json::from_value(wish).unwrap();
-    if cluster.api::<ReplicaSet>().create(&params, &set).await.is_err() {
-        // The server already refuses the template, which is as good.
-        return;
-    }
-    let events = cluster
-        .until("it is reported", async || {
+    cluster.refuse_pods(true);
+    let set = cluster.create::<ReplicaSet>(replica_set("web", 100)).await;
+    cluster.told("FailedCreate", "Error creating: pods are forbidden: no more").await;
+    let status = cluster
+        .until("its condition says so", async || {
             let status = cluster.get::<ReplicaSet>("web").await.status?;
-            let failure =
-                coracle_api::conditions::find(status.conditions.as_ref(), "ReplicaFailure")?;
-            assert_eq!(failure.reason.as_deref(), Some("FailedCreate"));
-            Some(cluster.events().await)
+            coracle_api::conditions::find(status.conditions.as_ref(), "ReplicaFailure").cloned()
         })
         .await;
-    assert!(events.len() < 10, "one reason is met once: {events:?}");
+    assert_eq!(status.reason.as_deref(), Some("FailedCreate"));
+    assert_eq!(status.message.as_deref(), Some("pods are forbidden: no more"));
+    let events = cluster.list::<Event>().await;
+    let attempts: i32 = events
+        .iter()
+        .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
+        .filter_map(|event| event.count)
+        .sum();
+    assert!(
+        attempts < 10,
+        "a reason that refuses every pod is not met a hundred times: {attempts}"
+    );
+    cluster.refuse_pods(false);
+    holds(&cluster, &set, 100).await;
+    cluster
+        .until("the failure is taken back", async || {
+            let status = cluster.get::<ReplicaSet>("web").await.status?;
+            status.conditions.is_none_or(|conditions| conditions.is_empty()).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -227,3 +227,17 @@ fn pods_keep_away_from_one_another_and_seek_each_other() {
     let elsewhere = Pending { info: Arc::new(elsewhere), pod: plain.pod.clone() };
     assert!(decide(&elsewhere, &two).is_ok(), "terms speak of their own namespace");
 }
+
+#[test]
+fn liked_neighbours_lead_and_disliked_ones_repel() {
+    let term = json!([{"weight": 100, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"app": "x"}}}}]);
+    let preferred = "preferredDuringSchedulingIgnoredDuringExecution";
+    let affinity = |kind: &str| json!({"spec": {"affinity": {kind: {preferred: term}}}});
+    let mut two = cluster([node("a", json!({})), node("b", json!({}))]);
+    put(&mut two, &pod("x", json!({"metadata": {"labels": {"app": "x"}}})), "b");
+    for _ in 0..10 {
+        assert_eq!(decide(&pod("near", affinity("podAffinity")), &two).unwrap(), "b");
+        assert_eq!(decide(&pod("away", affinity("podAntiAffinity")), &two).unwrap(), "a");
+    }
+}

@@ -1,12 +1,12 @@
 //! Pods that must, or must not, be near certain others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coracle_api::selector::Selector;
-use k8s_openapi::api::core::v1::PodAffinityTerm;
+use k8s_openapi::api::core::v1::{PodAffinityTerm, WeightedPodAffinityTerm};
 
 use super::Reason;
-use crate::cluster::{Cluster, Place};
+use crate::cluster::{Cluster, NodeFacts, Place};
 use crate::cycle::Cycle;
 use crate::pod::{Pending, PodInfo};
 
@@ -61,6 +61,24 @@ pub(crate) struct Neighbours {
     avoided: Vec<(String, BTreeSet<String>)>,
     /// Domains of pods that keep it away: key and value.
     forbidden: BTreeSet<(String, String)>,
+    /// For each preference its weight, the label that makes domains, and how many such pods are in
+    /// each domain.
+    preferred: Vec<(i64, String, BTreeMap<String, i64>)>,
+}
+
+impl Neighbours {
+    pub(crate) fn has_preferences(&self) -> bool {
+        !self.preferred.is_empty()
+    }
+
+    /// How much the pod likes a node for who is near it.
+    pub(crate) fn liking(&self, node: &NodeFacts) -> i64 {
+        let likes = |(weight, key, counts): &(i64, String, BTreeMap<String, i64>)| {
+            let count = node.labels.get(key).and_then(|domain| counts.get(domain));
+            weight * count.copied().unwrap_or(0)
+        };
+        self.preferred.iter().map(likes).sum()
+    }
 }
 
 /// Looks around for `pod`.
@@ -94,6 +112,7 @@ pub(crate) fn neighbours(pod: &Pending, cluster: &Cluster) -> Neighbours {
         .wanted
         .iter()
         .all(|(term, domains)| domains.is_empty() && term.matches(&pod.info));
+    neighbours.preferred = preferred(pod, cluster);
     for place in cluster.nodes().filter(|place| place.info.recluses > 0) {
         for recluse in place.info.pods.values() {
             for term in recluse.keeps_away.iter().map(|term| Term::of(term, recluse, cluster)) {
@@ -108,9 +127,38 @@ pub(crate) fn neighbours(pod: &Pending, cluster: &Cluster) -> Neighbours {
     neighbours
 }
 
+/// What the pod prefers of its neighbourhood, with those who are there.
+fn preferred(pod: &Pending, cluster: &Cluster) -> Vec<(i64, String, BTreeMap<String, i64>)> {
+    let Some(affinity) = pod.spec().and_then(|spec| spec.affinity.as_ref()) else {
+        return Vec::new();
+    };
+    let near = affinity
+        .pod_affinity
+        .as_ref()
+        .and_then(|near| near.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let away = affinity
+        .pod_anti_affinity
+        .as_ref()
+        .and_then(|away| away.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let count = |term: &WeightedPodAffinityTerm, sign: i64| {
+        let weight = sign * i64::from(term.weight);
+        let term = Term::of(&term.pod_affinity_term, &pod.info, cluster);
+        let mut counts = BTreeMap::<String, i64>::new();
+        for place in cluster.nodes() {
+            let Some(domain) = place.facts.labels.get(&term.key) else { continue };
+            let here = place.info.pods.values().filter(|one| !one.terminating && term.matches(one));
+            let here = i64::try_from(here.count()).unwrap_or(i64::MAX);
+            *counts.entry(domain.clone()).or_default() += here;
+        }
+        (weight, term.key, counts)
+    };
+    let near = near.into_iter().flatten().map(|term| count(term, 1));
+    near.chain(away.into_iter().flatten().map(|term| count(term, -1))).collect()
+}
+
 pub(super) fn refuse(cycle: &Cycle<'_>, place: &Place<'_>) -> Vec<Reason> {
     let labels = &place.facts.labels;
-    let Neighbours { wanted, is_first, avoided, forbidden } = &cycle.neighbours;
+    let Neighbours { wanted, is_first, avoided, forbidden, .. } = &cycle.neighbours;
     let near = wanted.iter().all(|(term, domains)| match labels.get(&term.key) {
         // The first of its kind may begin anywhere in some domain.
         Some(domain) => *is_first || domains.contains(domain),

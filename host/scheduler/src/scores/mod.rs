@@ -25,6 +25,7 @@ pub(crate) const SCORES: &[Score] = &[
     Score { weight: 1, of: allocation::balanced },
     Score { weight: 2, of: spreading::constraints },
     Score { weight: 2, of: spreading::siblings },
+    Score { weight: 2, of: preferences::neighbours },
 ];
 
 /// Scales to 0..=100 by the highest; `reverse` makes the highest the worst.
