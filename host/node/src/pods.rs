@@ -190,12 +190,15 @@ impl Workers {
         for handle in self.handles.values() {
             handle.desired.send_replace(Desired::Shutdown);
         }
-        let tasks = self.handles.into_values().map(|handle| handle.task).chain(self.leaving);
-        for task in tasks {
+        // A worker without a sender would end at once: the senders stay until all have ended.
+        let (senders, tasks): (Vec<_>, Vec<_>) =
+            self.handles.into_values().map(|handle| (handle.desired, handle.task)).unzip();
+        for task in tasks.into_iter().chain(self.leaving) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a pod's worker broke");
             }
         }
+        drop(senders);
     }
 }
 
