@@ -48,10 +48,7 @@ pub fn set<C: Condition>(conditions: &mut Option<Vec<C>>, mut condition: C) -> b
         return true;
     };
     let same_status = old.status() == condition.status();
-    if same_status
-        && old.reason() == condition.reason()
-        && old.message() == condition.message()
-    {
+    if same_status && old.reason() == condition.reason() && old.message() == condition.message() {
         return false;
     }
     if same_status {

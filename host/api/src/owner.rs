@@ -39,13 +39,14 @@ mod tests {
         owner.metadata.name = Some("web".into());
         owner.metadata.uid = Some("u-1".into());
         let reference = controller_reference(&owner);
-        assert_eq!((reference.api_version.as_str(), reference.kind.as_str()), ("apps/v1", "ReplicaSet"));
+        assert_eq!(
+            (reference.api_version.as_str(), reference.kind.as_str()),
+            ("apps/v1", "ReplicaSet")
+        );
 
         let plain = OwnerReference { uid: "u-0".into(), ..OwnerReference::default() };
-        let dependent = ObjectMeta {
-            owner_references: Some(vec![plain, reference]),
-            ..ObjectMeta::default()
-        };
+        let dependent =
+            ObjectMeta { owner_references: Some(vec![plain, reference]), ..ObjectMeta::default() };
         assert!(is_controlled_by(&dependent, "u-1"));
         assert!(!is_controlled_by(&dependent, "u-0"), "an owner need not be the controller");
         assert_eq!(controller_of(&ObjectMeta::default()), None);

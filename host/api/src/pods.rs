@@ -294,7 +294,11 @@ mod tests {
                 QosClass::Burstable,
             ),
         ] {
-            assert_eq!(qos_class(&spec(json!({"containers": containers}))), expected, "{containers:?}");
+            assert_eq!(
+                qos_class(&spec(json!({"containers": containers}))),
+                expected,
+                "{containers:?}"
+            );
         }
     }
 

@@ -34,9 +34,7 @@ mod tests {
 
     #[test]
     fn tolerations_bear_what_they_name() {
-        let taint = |key: &str, value: &str, effect: &str| {
-            json!({"key": key, "value": value, "effect": effect})
-        };
+        let taint = |key: &str, value: &str, effect: &str| json!({"key": key, "value": value, "effect": effect});
         for (toleration, taint, expected) in [
             (json!({"key": "a", "value": "b"}), taint("a", "b", "NoSchedule"), true),
             (json!({"key": "a", "value": "c"}), taint("a", "b", "NoSchedule"), false),
@@ -48,9 +46,21 @@ mod tests {
                 taint("a", "", "NoExecute"),
                 false,
             ),
-            (json!({"key": "a", "operator": "Gt", "value": "5"}), taint("a", "7", "NoSchedule"), true),
-            (json!({"key": "a", "operator": "Lt", "value": "5"}), taint("a", "7", "NoSchedule"), false),
-            (json!({"key": "a", "operator": "Gt", "value": "5"}), taint("a", "x", "NoSchedule"), false),
+            (
+                json!({"key": "a", "operator": "Gt", "value": "5"}),
+                taint("a", "7", "NoSchedule"),
+                true,
+            ),
+            (
+                json!({"key": "a", "operator": "Lt", "value": "5"}),
+                taint("a", "7", "NoSchedule"),
+                false,
+            ),
+            (
+                json!({"key": "a", "operator": "Gt", "value": "5"}),
+                taint("a", "x", "NoSchedule"),
+                false,
+            ),
         ] {
             let text = format!("{toleration} {taint}");
             let toleration = serde_json::from_value(toleration).unwrap();
