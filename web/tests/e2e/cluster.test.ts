@@ -65,7 +65,7 @@ async function drop(file: string, content: Buffer) {
 it("shows three ready nodes", async () => {
   await page.getByRole("link", { name: "3 of 3 Nodes ready" }).waitFor();
   await go("Nodes");
-  await expect.poll(() => page.getByRole("row").filter({ hasText: "Ready" }).count()).toBe(4);
+  await expect.poll(() => page.getByRole("row").filter({ hasText: "Ready" }).count()).toBe(3);
 });
 
 it("runs a dropped HTTP handler, which answers", async () => {
@@ -141,4 +141,12 @@ it("deletes deployments and with them their pods and services", async () => {
   }
   await go("Pods");
   await expect.poll(() => row(/web-/).count(), { timeout: 45_000 }).toBe(0);
+  const services = () =>
+    page.evaluate(async () => {
+      const headers = { Authorization: `Bearer ${sessionStorage.getItem("coracle.token")}` };
+      const response = await fetch("/api/v1/namespaces/default/services", { headers });
+      const list = (await response.json()) as { items: { metadata: { name: string } }[] };
+      return list.items.map((item) => item.metadata.name);
+    });
+  await expect.poll(services, { timeout: 45_000 }).not.toContain("web-hello");
 });
