@@ -24,7 +24,9 @@ pub(crate) fn router() -> Router {
         .route("/ui/", get(|headers: HeaderMap| async move { file("index.html", &headers) }))
         .route(
             "/ui/{*path}",
-            get(|Path(path): Path<String>, headers: HeaderMap| async move { file(&path, &headers) }),
+            get(
+                |Path(path): Path<String>, headers: HeaderMap| async move { file(&path, &headers) },
+            ),
         )
 }
 
@@ -42,8 +44,11 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     // Names below assets/ carry a hash of their content.
-    let caching =
-        if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = if path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     let headers = [
         (header::CONTENT_TYPE, metadata.mimetype().to_owned()),
         (header::CACHE_CONTROL, caching.to_owned()),

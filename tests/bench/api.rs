@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use harness::Cluster;
 
+use crate::baseline;
 use crate::load::{Made, Target, connector, run};
 use crate::table::{against, heading, row};
-use crate::baseline;
 
 const TIME: Duration = Duration::from_secs(5);
 const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// The cluster's API server as a load's target.
-pub fn target(cluster: &Cluster) -> Result<Target> {
+pub(crate) fn target(cluster: &Cluster) -> Result<Target> {
     let address = cluster.url().strip_prefix("https://").context("no https address")?.to_owned();
     let ca = std::fs::read_to_string(cluster.ca())?;
     Ok(Target { address, token: cluster.token()?, tls: Some(connector(&ca)?) })
@@ -41,7 +41,7 @@ fn get(path: String) -> impl Fn(usize) -> Made + Clone + Send + Sync + 'static {
 }
 
 /// Measures the API server.
-pub async fn measure(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn measure(cluster: &Cluster) -> Result<()> {
     let server = target(cluster)?;
     let bare = baseline::serve(true).await?;
     heading("API server over TLS, against bare hyper over TLS with the same bodies");

@@ -17,11 +17,15 @@ use crate::load::{Target, connector};
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
-    Ok(Response::new(Full::new(if body.is_empty() { Bytes::from_static(b"hello\n") } else { body })))
+    Ok(Response::new(Full::new(if body.is_empty() {
+        Bytes::from_static(b"hello\n")
+    } else {
+        body
+    })))
 }
 
 /// A server that sends a request's body back, in a process of this one's threads.
-pub async fn serve(tls: bool) -> Result<Target> {
+pub(crate) async fn serve(tls: bool) -> Result<Target> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
     let (acceptor, connector) = if tls {
@@ -48,7 +52,9 @@ pub async fn serve(tls: bool) -> Result<Target> {
                         }
                         Err(_) => Ok(()),
                     },
-                    None => builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await,
+                    None => {
+                        builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await
+                    }
                 };
                 Ok::<_, Infallible>(())
             });

@@ -36,7 +36,7 @@ fn is_ready(pod: &Pod) -> bool {
 }
 
 /// Latency of one pod from create to Ready, and how many a second when many are created at once.
-pub async fn pods(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn pods(cluster: &Cluster) -> Result<()> {
     heading("Pods (compiled code cached)");
     let api: Api<Pod> = Api::default_namespaced(cluster.client().await?);
     let mut latencies = vec![];
@@ -115,7 +115,7 @@ async fn clear(api: &Api<Pod>) -> Result<()> {
 }
 
 /// Requests through a NodePort Service, against bare hyper on a host socket.
-pub async fn http(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn http(cluster: &Cluster) -> Result<()> {
     heading("HTTP through a NodePort Service, against bare hyper");
     let uploaded = cluster.upload(&module("hello-http"), "hello:v1").await?;
     ensure!(uploaded.success, "{uploaded:?}");

@@ -20,20 +20,21 @@ use crate::table::Figures;
 
 /// Where a load goes.
 #[derive(Clone)]
-pub struct Target {
+pub(crate) struct Target {
     /// `127.0.0.1:<port>`.
-    pub address: String,
+    pub(crate) address: String,
     /// Bearer token; empty for none.
-    pub token: String,
+    pub(crate) token: String,
     /// TLS with this authority, or plain text.
-    pub tls: Option<TlsConnector>,
+    pub(crate) tls: Option<TlsConnector>,
 }
 
 /// Trusts the authority of the PEM text `ca`.
-pub fn connector(ca: &str) -> Result<TlsConnector> {
+pub(crate) fn connector(ca: &str) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config =
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -74,17 +75,17 @@ impl Target {
 }
 
 /// One request of a load.
-pub struct Made {
+pub(crate) struct Made {
     /// The method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// The path and query.
-    pub path: String,
+    pub(crate) path: String,
     /// The body; empty for none.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Keeps `connections` busy for `time` with what `make` makes of a running number.
-pub async fn run(
+pub(crate) async fn run(
     target: &Target,
     connections: usize,
     time: Duration,
@@ -99,8 +100,7 @@ pub async fn run(
             let mut sender = target.connect().await?;
             let mut latencies = vec![];
             while start.elapsed() < time {
-                let request =
-                    target.request(&make(counter.fetch_add(1, Ordering::Relaxed)))?;
+                let request = target.request(&make(counter.fetch_add(1, Ordering::Relaxed)))?;
                 let began = Instant::now();
                 sender.ready().await?;
                 let response = sender.send_request(request).await?;

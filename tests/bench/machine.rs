@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::table::{heading, row};
 
 /// Boot to the line that says the cluster is ready, on a new and on a used data directory.
-pub async fn boot() -> Result<()> {
+pub(crate) async fn boot() -> Result<()> {
     heading("Boot to ready (as a person sees it: the process prints that it is)");
     let directory = tempfile::tempdir()?;
     for name in ["new data directory", "used data directory", "used again"] {
@@ -28,7 +28,7 @@ fn idle_time() -> Duration {
 }
 
 /// Memory, CPU and disk writes of a cluster that nobody uses.
-pub async fn idle() -> Result<()> {
+pub(crate) async fn idle() -> Result<()> {
     let cluster = Cluster::start().await?;
     let pid = cluster.pid().context("the program has ended")?;
     // What starting leaves to be done is not idleness.
@@ -53,7 +53,7 @@ fn field(text: &str, name: &str) -> Result<u64> {
 }
 
 /// Resident bytes.
-pub fn resident(pid: u32) -> Result<u64> {
+pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(field(&std::fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS")? * 1024)
 }
 

@@ -3,33 +3,33 @@
 use std::time::Duration;
 
 /// Prints the heading of a group of figures.
-pub fn heading(text: &str) {
+pub(crate) fn heading(text: &str) {
     println!("\n{text}");
 }
 
 /// Prints one figure.
-pub fn row(name: &str, figure: impl std::fmt::Display) {
+pub(crate) fn row(name: &str, figure: impl std::fmt::Display) {
     println!("  {name:<52} {figure}");
 }
 
 /// What a load did.
-pub struct Figures {
+pub(crate) struct Figures {
     /// Requests answered well.
-    pub count: usize,
+    pub(crate) count: usize,
     /// From the first to the last.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Time of each, sorted.
-    pub latencies: Vec<Duration>,
+    pub(crate) latencies: Vec<Duration>,
 }
 
 impl Figures {
     /// Requests a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64()
     }
 
     /// The latency that `share` of the requests stayed below.
-    pub fn quantile(&self, share: f64) -> Duration {
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         let at = (self.latencies.len() as f64 * share) as usize;
         let at = at.min(self.latencies.len().saturating_sub(1));
         self.latencies.get(at).copied().unwrap_or_default()
@@ -49,6 +49,6 @@ impl std::fmt::Display for Figures {
 }
 
 /// Prints `measured` and its share of `baseline`.
-pub fn against(name: &str, measured: &Figures, baseline: &Figures) {
+pub(crate) fn against(name: &str, measured: &Figures, baseline: &Figures) {
     row(name, format!("{measured}   {:>5.2} of baseline", measured.rate() / baseline.rate()));
 }

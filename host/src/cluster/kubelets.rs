@@ -28,9 +28,10 @@ impl Kubelets for InProcess {
         request: Request<Body>,
     ) -> BoxFuture<'_, Result<Response<Body>, Unreachable>> {
         let agents = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let agent = agents.get(node).cloned().ok_or_else(|| {
-            Unreachable(format!("node {node:?} is not run by this program"))
-        });
+        let agent = agents
+            .get(node)
+            .cloned()
+            .ok_or_else(|| Unreachable(format!("node {node:?} is not run by this program")));
         Box::pin(async move { Ok(agent?.oneshot(request).await.unwrap_or_else(|e| match e {})) })
     }
 }

@@ -65,7 +65,11 @@ impl Part {
     }
 
     /// Runs `task` until it ends of its own accord or [`Part::end`] cuts it short.
-    fn until_stopped(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    fn until_stopped(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         self.graceful(name, async move {
             tokio::select! { () = stop.cancelled() => {} () = task => {} }
@@ -96,12 +100,13 @@ impl Cluster {
     /// Starts a cluster; it is ready when this returns.
     pub(crate) async fn start(config: Config) -> Result<Self> {
         files::private_directory(&config.data_dir)?;
-        let listener = TcpListener::bind((config.listen, config.port)).await.with_context(|| {
-            format!(
-                "listening on {}:{}: choose another with --port or --listen",
-                config.listen, config.port
-            )
-        })?;
+        let listener =
+            TcpListener::bind((config.listen, config.port)).await.with_context(|| {
+                format!(
+                    "listening on {}:{}: choose another with --port or --listen",
+                    config.listen, config.port
+                )
+            })?;
         let address = listener.local_addr()?;
         let store = open_store(&config).await?;
         let token = open_token(&config.data_dir)?;
@@ -123,14 +128,12 @@ impl Cluster {
         // The image routes act as their callers, through the server that they are a part of.
         let router: Arc<OnceLock<Router>> = Arc::default();
         let callers = router.clone();
-        let extra = dashboard::router().merge(coracle_images::router(
-            images.clone(),
-            move |extensions| {
+        let extra =
+            dashboard::router().merge(coracle_images::router(images.clone(), move |extensions| {
                 let identity = extensions.get::<Arc<Identity>>().map(|held| Identity::clone(held));
                 let router = callers.get().cloned().unwrap_or_default();
                 coracle_apiserver::client(router, identity.unwrap_or_default(), "default")
-            },
-        ));
+            }));
         let server = ApiServer::new(
             coracle_apiserver::Config {
                 build: env!("CARGO_PKG_VERSION").into(),
@@ -258,9 +261,12 @@ impl Cluster {
         }
         let api: Api<Node> = Api::all(admin);
         for name in &names {
-            tokio::time::timeout(timeouts::NODE_READY, await_condition(api.clone(), name, is_ready))
-                .await
-                .with_context(|| format!("{name} did not get ready"))??;
+            tokio::time::timeout(
+                timeouts::NODE_READY,
+                await_condition(api.clone(), name, is_ready),
+            )
+            .await
+            .with_context(|| format!("{name} did not get ready"))??;
         }
         Ok(Self { config, address, token, store, server, control, nodes, listeners })
     }

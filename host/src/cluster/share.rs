@@ -21,7 +21,10 @@ pub(crate) fn node(config: &Config, name: &str) -> Result<NodeConfig> {
     };
     let root = config.data_dir.join("nodes").join(name);
     let root = std::path::absolute(&root).unwrap_or(root);
-    Ok(NodeConfig { shutdown_grace: crate::timeouts::POD_GRACE, ..NodeConfig::new(name, root, capacity) })
+    Ok(NodeConfig {
+        shutdown_grace: crate::timeouts::POD_GRACE,
+        ..NodeConfig::new(name, root, capacity)
+    })
 }
 
 /// The prefix length of a node's range of pod addresses: the smallest range that holds its pods.
@@ -37,7 +40,9 @@ fn memory() -> Result<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
     let total = meminfo
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok()
+        })
         .context("/proc/meminfo has no MemTotal")?
         * 1024;
     let limit = control_group_limit().unwrap_or(u64::MAX);

@@ -12,10 +12,8 @@ use crate::{shutdown, telemetry};
 /// Starts the cluster, says where it is, and runs it until a signal ends it.
 pub(crate) fn run(config: Config) -> Result<()> {
     telemetry::begin();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("coracle")
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("coracle").build()?;
     runtime.block_on(async {
         let stop = shutdown::requested();
         tokio::pin!(stop);
