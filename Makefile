@@ -32,7 +32,7 @@ build: rust modules web ## Build the program as the tests use it: target/debug/c
 	cargo build --workspace --bins --tests
 
 .PHONY: test
-test: build nextest kubectl web-test ## Run every test
+test: build nextest kubectl oras web-test ## Run every test
 	cargo nextest run --workspace
 	$(MAKE) web-e2e
 

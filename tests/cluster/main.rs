@@ -1,4 +1,14 @@
 //! A real cluster driven from outside, by the clients that people use. Each test starts a cluster
 //! of its own.
 
+mod api;
+mod bad_input;
+mod guests;
+mod images;
+mod lifecycle;
+mod limits;
+mod modules;
+mod objects;
+mod rollouts;
 mod walk;
+mod workloads;

@@ -1,18 +1,7 @@
 //! The README's first walk, step by step, with kubectl and curl.
 
-use anyhow::{Context, Result};
-use harness::{Cluster, module};
-
-/// The body that `url` answers with.
-async fn get(url: &str) -> Result<String> {
-    let output = tokio::process::Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "20", url])
-        .output()
-        .await
-        .context("running curl")?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?)
-}
+use anyhow::Result;
+use harness::{Cluster, get, module};
 
 #[tokio::test]
 async fn from_a_file_to_three_pods_behind_a_service() -> Result<()> {
@@ -32,9 +21,7 @@ async fn from_a_file_to_three_pods_behind_a_service() -> Result<()> {
     assert!(rollout.contains("successfully rolled out"), "{rollout}");
 
     kubectl.run("expose deployment hello --port=80 --type=NodePort").await?;
-    let port = kubectl
-        .run("get service hello -o jsonpath={.spec.ports[0].nodePort}")
-        .await?;
+    let port = kubectl.run("get service hello -o jsonpath={.spec.ports[0].nodePort}").await?;
     kubectl
         .until("get endpoints hello -o jsonpath={.subsets[0].addresses[*].ip}", |ips| {
             ips.split_whitespace().count() == 3
@@ -54,9 +41,7 @@ async fn from_a_file_to_three_pods_behind_a_service() -> Result<()> {
     }
 
     kubectl.run("scale deployment/hello --replicas=1").await?;
-    kubectl
-        .until("get pods -l app=hello --no-headers", |pods| pods.lines().count() == 1)
-        .await?;
+    kubectl.until("get pods -l app=hello --no-headers", |pods| pods.lines().count() == 1).await?;
     kubectl.run("set image deployment/hello hello=hello:v2").await?;
     kubectl.run("rollout status deployment/hello --timeout=60s").await?;
     let image = "get deployment hello -o jsonpath={.spec.template.spec.containers[0].image}";

@@ -90,6 +90,15 @@ impl Kubectl {
         self.output(self.command(line.split_whitespace()), Some(manifest)).await
     }
 
+    /// `kubectl apply -f -` of `manifest`, which must succeed; what it printed.
+    pub async fn apply(&self, manifest: &str) -> Result<String> {
+        let output = self.feed("apply -f -", manifest).await?;
+        if !output.success {
+            bail!("kubectl apply failed: {}{}", output.stdout, output.stderr);
+        }
+        Ok(output.stdout)
+    }
+
     async fn output(&self, mut command: Command, input: Option<&str>) -> Result<Output> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if input.is_some() {

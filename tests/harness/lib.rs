@@ -7,7 +7,7 @@ mod process;
 use std::path::{Path, PathBuf};
 
 pub use kubectl::{Kubectl, Output};
-pub use process::{Cluster, Options};
+pub use process::{Answer, Cluster, Options, program};
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
@@ -19,4 +19,14 @@ pub fn module(name: &str) -> PathBuf {
     let path = repository().join(format!("target/modules/{name}.wasm"));
     assert!(path.exists(), "{} is missing: run `make modules`", path.display());
     path
+}
+
+/// The body that `url` answers with, over plain HTTP.
+pub async fn get(url: &str) -> anyhow::Result<String> {
+    let output = tokio::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--max-time", "20", url])
+        .output()
+        .await?;
+    anyhow::ensure!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }

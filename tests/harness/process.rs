@@ -22,6 +22,15 @@ pub struct Options {
     pub arguments: Vec<String>,
 }
 
+/// An answer over HTTP.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub code: u16,
+    /// The body.
+    pub body: String,
+}
+
 /// A running cluster. Dropping it kills it and removes its data.
 pub struct Cluster {
     child: Child,
@@ -76,7 +85,9 @@ impl Cluster {
             let mut url = None;
             while let Some(line) = lines.next_line().await? {
                 if let Some(at) = line.find("https://") {
-                    url.get_or_insert(line[at..].split_whitespace().next().unwrap_or("").to_owned());
+                    url.get_or_insert(
+                        line[at..].split_whitespace().next().unwrap_or("").to_owned(),
+                    );
                 }
                 if line.starts_with("Ctrl-C") {
                     return Ok(url);
@@ -135,6 +146,41 @@ impl Cluster {
         Kubectl::new(self.kubeconfig())
     }
 
+    /// What the API server answers to curl with the admin's token, `arguments` and `path`.
+    pub async fn curl(&self, arguments: &[&str], path: &str) -> Result<Answer> {
+        let token = format!("Authorization: Bearer {}", self.token()?);
+        let mut all = vec!["-H", &token];
+        all.extend(arguments);
+        self.anonymous(&all, path).await
+    }
+
+    /// The same without a token.
+    pub async fn anonymous(&self, arguments: &[&str], path: &str) -> Result<Answer> {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "60", "--cacert"])
+            .arg(self.ca())
+            .args(["--write-out", "\n%{http_code}"])
+            .args(arguments)
+            .arg(format!("{}{path}", self.url))
+            .output()
+            .await
+            .context("running curl")?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "curl {arguments:?} {path}: {stderr}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let (body, code) = stdout.rsplit_once('\n').context("curl printed no code")?;
+        Ok(Answer { code: code.parse()?, body: body.to_owned() })
+    }
+
+    /// Uploads a module written as text; what the cluster says of it.
+    pub async fn upload_text(&self, text: &str, image: &str) -> Result<crate::Output> {
+        let path = self.directory().join(format!("{}.wasm", image.replace(':', "-")));
+        std::fs::write(&path, wat::parse_str(text)?)?;
+        let output = self.upload(&path, image).await?;
+        anyhow::ensure!(output.success, "uploading {image}: {output:?}");
+        Ok(output)
+    }
+
     /// Uploads WebAssembly as `image` (`name:tag`) of the namespace `default` with curl, as the
     /// program's greeting tells people to.
     pub async fn upload(&self, wasm: &Path, image: &str) -> Result<crate::Output> {
@@ -160,8 +206,13 @@ impl Cluster {
     }
 
     /// Asks the program to end, as Ctrl-C does, and waits for its exit code.
-    pub async fn stop(mut self) -> Result<Option<i32>> {
-        self.signal(rustix::process::Signal::INT)?;
+    pub async fn stop(self) -> Result<Option<i32>> {
+        self.end_with(rustix::process::Signal::INT).await
+    }
+
+    /// Ends the program with `signal` and waits for its exit code.
+    pub async fn end_with(mut self, signal: rustix::process::Signal) -> Result<Option<i32>> {
+        self.signal(signal)?;
         let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
         Ok(status.context("the program did not end in time")??.code())
     }
@@ -174,7 +225,7 @@ impl Cluster {
 }
 
 /// The program under test: `CORACLE_BIN`, or the debug build.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::var_os("CORACLE_BIN")
         .map_or_else(|| crate::repository().join("target/debug/coracle"), PathBuf::from)
 }
