@@ -5,7 +5,7 @@ import type { KubeObject } from "../api/types";
 import { follow } from "../api/watch";
 
 /** Between two pages the list is kept, so that going back shows it at once. */
-const LINGER = 10_000;
+const LINGER = 3_000;
 
 export class LiveList<T extends KubeObject> {
   items = $state.raw<T[]>([]);
