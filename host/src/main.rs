@@ -16,6 +16,7 @@ mod serve;
 mod shutdown;
 mod telemetry;
 mod timeouts;
+mod unread;
 
 use std::process::ExitCode;
 

@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 use crate::pki::Pki;
 use crate::timeouts;
+use crate::unread::Polite;
 
 /// TLS as the API server offers it: anyone may connect, a client certificate counts only if the
 /// cluster's authority signed it, HTTP/2 is preferred.
@@ -126,7 +127,7 @@ async fn serve<S>(
         .and_then(<[_]>::first)
         .map(|der| PeerCertificate(Arc::from(der.as_ref())));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(Polite::new(body)));
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(certificate.clone());
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// A client has this long to send a request's headers.
 pub(crate) const HEADER_READ: Duration = Duration::from_secs(30);
+/// What is left of an answered request's body is read for this long.
+pub(crate) const UNREAD_BODY: Duration = Duration::from_secs(30);
 /// The pause after a failed accept.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Requests under way have this long to end at shutdown.

@@ -31,6 +31,8 @@ pub enum Reason {
     InternalError,
     Expired,
     ServiceUnavailable,
+    /// None that clients could act upon; not written.
+    Unknown,
 }
 
 impl Reason {
@@ -50,7 +52,7 @@ impl Reason {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::RequestEntityTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InternalError | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -334,9 +336,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": format!("{:?}", self.reason),
             "code": code,
         });
+        if self.reason != Reason::Unknown {
+            status["reason"] = json!(format!("{:?}", self.reason));
+        }
         if let Some(token) = &self.continue_at {
             status["metadata"]["continue"] = json!(token);
         }

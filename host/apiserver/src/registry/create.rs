@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Object, Write, encode, key, metadata};
 use crate::admission::{Attributes, Operation};
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Reason, Result};
 
 /// How many generated names are tried before the caller has to.
 const ATTEMPTS: usize = 8;
@@ -31,8 +31,9 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
     meta.deletion_grace_period_seconds = None;
     meta.self_link = None;
     meta.managed_fields = None;
-    meta.resource_version = None;
+    let versioned = meta.resource_version.take().is_some_and(|given| !matches!(&*given, "" | "0"));
     meta.generation = None;
+    metadata::omit_empty(meta);
     // What is allocated is held until it is written, or given up.
     let _held = server.allocators.begin_create(write, &mut *object).await?;
     kind.prepare_create(&mut *object);
@@ -51,6 +52,10 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         }
         let attributes = Attributes { operation: Operation::Create, write, name: &name };
         server.admission.validate(&attributes, Some(&*object), None).await?;
+        if versioned && !write.dry_run {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::new(Reason::Unknown, message));
+        }
         let key = key(names, namespace, &name);
         let taken = match store(write, &key, &mut *object).await {
             Ok(bytes) => return Ok(bytes),

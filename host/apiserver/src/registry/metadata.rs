@@ -53,6 +53,15 @@ pub(crate) fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
     }
     new.self_link = None;
     new.managed_fields = None;
+    omit_empty(new);
+}
+
+/// Leaves out what says nothing, as Go does when it writes metadata.
+pub(crate) fn omit_empty(meta: &mut ObjectMeta) {
+    meta.finalizers.take_if(|list| list.is_empty());
+    meta.owner_references.take_if(|list| list.is_empty());
+    meta.annotations.take_if(|map| map.is_empty());
+    meta.labels.take_if(|map| map.is_empty());
 }
 
 /// The faults of a change of metadata.
