@@ -80,7 +80,17 @@ async fn an_image_that_is_missing_is_waited_for() -> Result<()> {
     assert!(uploaded.success, "{uploaded:?}");
     kubectl.run("wait pod/late --for=condition=Ready --timeout=60s").await?;
 
-    kubectl.run("run misnamed --image=Not:A:Name").await?;
+    // kubectl run would judge the name by itself.
+    kubectl
+        .apply(
+            "
+apiVersion: v1
+kind: Pod
+metadata: {name: misnamed}
+spec: {containers: [{name: main, image: 'Not:A:Name'}]}
+",
+        )
+        .await?;
     kubectl.until("get pod misnamed --no-headers", |row| row.contains("InvalidImageName")).await?;
     kubectl.run("run never --image=absent:v1 --image-pull-policy=Never").await?;
     kubectl.until("get pod never --no-headers", |row| row.contains("ErrImageNeverPull")).await?;

@@ -125,7 +125,10 @@ async fn a_rollout_never_leaves_the_service_without_an_answer() -> Result<()> {
     let mut answered = 0;
     loop {
         tokio::select! {
-            rolled = &mut rolling => break rolled?,
+            rolled = &mut rolling => {
+                rolled?;
+                break;
+            }
             answer = harness::get(&url) => {
                 let answer = answer.map_err(|error| error.context(format!("after {answered} answers")))?;
                 assert!(answer.starts_with("Hello from web-"), "{answer}");

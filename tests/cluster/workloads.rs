@@ -245,7 +245,7 @@ async fn environment_and_files_come_from_maps_secrets_and_fields() -> Result<()>
     {
         let last = kubectl.until(&ending(pod), ended).await?;
         assert_eq!(last, "Succeeded,Completed,0", "{pod}");
-        assert_eq!(kubectl.run(&format!("logs {pod}")).await?, content);
+        assert_eq!(kubectl.run(&format!("logs {pod}")).await?, format!("{content}\n"));
     }
 
     // What is missing is waited for, and said.
@@ -385,7 +385,8 @@ async fn pods_are_placed_where_they_fit_and_may_be() -> Result<()> {
     for (pod, why) in [
         ("too-large", "0/3 nodes are available: "),
         ("too-large", "Insufficient cpu"),
-        ("choosy", "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector"),
+        ("choosy", "1 node(s) had untolerated taint"),
+        ("choosy", "2 node(s) didn't match Pod's node affinity/selector"),
         ("intolerant", "1 node(s) had untolerated taint"),
     ] {
         kubectl
