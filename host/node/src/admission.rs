@@ -79,7 +79,7 @@ impl Ledger {
 }
 
 /// Whether `spec.nodeSelector` chooses a node of these labels.
-fn selected(spec: &PodSpec, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn selected(spec: &PodSpec, labels: &BTreeMap<String, String>) -> bool {
     let mut wanted = spec.node_selector.iter().flatten();
     wanted.all(|(key, value)| labels.get(key) == Some(value))
 }

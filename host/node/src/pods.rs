@@ -142,7 +142,7 @@ impl Workers {
             return;
         }
         if !pods::is_terminating(&pod) {
-            let (registry, labels) = (&self.node.registry, self.node.labels());
+            let (registry, labels) = (&self.node.registry, self.node.labels_for(&pod).await);
             if let Err(rejection) = registry.admit(&pod, &self.node.allocatable, &labels) {
                 self.idle.insert(uid);
                 tokio::spawn(reject(self.node.clone(), pod, rejection));

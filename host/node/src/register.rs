@@ -8,7 +8,7 @@ use coracle_api::conditions::{self, Condition};
 use coracle_api::{clock, version};
 use k8s_openapi::api::core::v1::{
     DaemonEndpoint, Node as Object, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
-    NodeStatus, NodeSystemInfo,
+    NodeStatus, NodeSystemInfo, Pod,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -16,7 +16,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::{FUEL, Node, RUNTIME_LABEL};
+use crate::{FUEL, Node, RUNTIME_LABEL, admission};
 
 /// How often an unchanged status is written again.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(300);
@@ -55,6 +55,23 @@ impl Node {
         .into();
         labels.extend(self.config.labels.clone());
         labels
+    }
+
+    /// The labels that `pod` is judged by: those the node registered with, or, if these are not
+    /// enough, the present ones, for people label nodes too.
+    pub(crate) async fn labels_for(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let own = self.labels();
+        if pod.spec.as_ref().is_none_or(|spec| admission::selected(spec, &own)) {
+            return own;
+        }
+        let api: Api<Object> = Api::all(self.client.clone());
+        match api.get(&self.config.name).await {
+            Ok(node) => node.metadata.labels.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "reading the node's labels");
+                own
+            }
+        }
     }
 
     fn object(&self) -> Object {
