@@ -145,15 +145,6 @@ const REFUSED: &[Refused] = &[
         message: "must be less than or equal to cpu limit of 1",
     },
     Refused {
-        path: PODS,
-        content_type: YAML,
-        body: "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: \
-               [{name: a, image: x, resources: {limits: {memory: lots}}}]}}",
-        code: 400,
-        reason: "BadRequest",
-        message: "quantities must match the regular expression",
-    },
-    Refused {
         path: "/apis/apps/v1/namespaces/default/deployments",
         content_type: YAML,
         body: "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {selector: {matchLabels: \

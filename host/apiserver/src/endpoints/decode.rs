@@ -56,6 +56,10 @@ fn better(kind: &dyn Kind, json: &[u8], error: ApiError) -> ApiError {
             return ApiError::bad_request(message);
         }
         Err(_) => return error,
+        Ok(value) if !value.is_object() => {
+            let message = "couldn't get version/kind; json parse error: it is not an object";
+            return ApiError::bad_request(message);
+        }
         Ok(value) => serde_json::from_value(value).unwrap_or_default(),
     };
     let version = names.api_version();
