@@ -126,6 +126,15 @@ impl Endpoint {
         queue.try_send(accepted).map_err(|_| Error::Refused(to))
     }
 
+    /// Whether somebody listens there and has room for one more connection.
+    pub(crate) fn accepts(&self, face: Face, port: u16) -> bool {
+        let ports = lock(&self.ports);
+        let mut queues =
+            [face, Face::Any].into_iter().filter_map(|face| ports.bound.get(&(face, port)));
+        let queue = queues.next().and_then(Option::as_ref);
+        queue.is_some_and(|queue| !queue.is_closed() && queue.capacity() > 0)
+    }
+
     /// Ends every listener and refuses new ones.
     pub(crate) fn detach(&self) {
         let mut ports = lock(&self.ports);

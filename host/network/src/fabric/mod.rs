@@ -22,6 +22,9 @@ use crate::{
 /// How long a connection that leaves the cluster may take to open.
 const OUTSIDE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many of a service's endpoints a connection is offered to.
+const PICKS: usize = 8;
+
 /// How many aliases (services of type `ExternalName`) a name may lead through.
 const MAX_ALIASES: usize = 8;
 
@@ -199,11 +202,29 @@ impl Fabric {
             return Ok(Target::Pod(endpoint, Face::Loopback, to));
         }
         if self.config().service_cidr.contains(to.ip()) {
-            let client = self.peer_ip(from);
-            let endpoint = self.services().pick(to, client, from.node())?;
-            return self.route_address(endpoint);
+            return self.route_service(from, to);
         }
         self.route_address(to)
+    }
+
+    /// One of a service's endpoints. One that has ended while the table still lists it is passed
+    /// over: nothing was sent yet, so that another can have the connection.
+    fn route_service(&self, from: &Source, to: SocketAddr) -> Result<Target> {
+        let client = self.peer_ip(from);
+        let mut picks = 0;
+        loop {
+            let endpoint = self.services().pick(to, client, from.node())?;
+            let target = self.route_address(endpoint);
+            picks += 1;
+            let open = match &target {
+                Ok(Target::Pod(endpoint, face, local)) => endpoint.accepts(*face, local.port()),
+                Ok(Target::Outside(_)) => true,
+                Err(_) => false,
+            };
+            if open || picks == PICKS {
+                return target;
+            }
+        }
     }
 
     /// The target behind an address that is no service's and nobody's own loopback.

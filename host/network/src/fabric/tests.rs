@@ -158,6 +158,27 @@ async fn services_lead_to_their_endpoints_in_turn() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_has_ended_is_passed_over() {
+    let fabric = fabric();
+    let mut servers: Vec<_> = (0..3).map(|n| pod(&fabric, &format!("server-{n}"))).collect();
+    let mut listeners: Vec<_> = servers.iter().map(|pod| pod.listen(8080).unwrap()).collect();
+    let ips: Vec<_> = servers.iter().map(Interface::ip).collect();
+    let to = web(&fabric, &ips);
+    // One listens no longer, another is gone; the table still names both.
+    drop(listeners.remove(0));
+    drop(listeners.remove(0));
+    drop(servers.remove(1));
+    for _ in 0..6 {
+        fabric.dial(&Source::Host, to).await.unwrap();
+    }
+    drop(listeners);
+    assert!(matches!(
+        fabric.dial(&Source::Host, to).await,
+        Err(Error::Refused(_) | Error::Unreachable(_))
+    ));
+}
+
+#[tokio::test]
 async fn an_existing_stream_is_handed_over_as_it_is() {
     let fabric = fabric();
     let server = pod(&fabric, "server");
