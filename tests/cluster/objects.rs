@@ -1,7 +1,8 @@
 //! Objects as kubectl shows, applies and deletes them.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use harness::Cluster;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test]
 async fn kubectl_learns_what_there_is() -> Result<()> {
@@ -203,5 +204,39 @@ async fn a_namespace_is_emptied_before_it_goes() -> Result<()> {
     // The name is free again.
     kubectl.run("create namespace team").await?;
     assert_eq!(kubectl.run("get pods -n team").await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_shows_a_pod_come_and_go() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let kubectl = cluster.kubectl();
+    let mut watching = kubectl.command(["get", "pods", "--watch", "--output-watch-events"]);
+    let mut watching = watching.stdout(std::process::Stdio::piped()).spawn()?;
+    let stdout = watching.stdout.take().context("its output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    kubectl.run("run seen --image=pause").await?;
+    let mut told = String::new();
+    let watched = async {
+        let mut deleting = false;
+        while let Some(line) = lines.next_line().await? {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            told.push_str(&format!("{line}\n"));
+            if !deleting && words.get(3) == Some(&"Running") {
+                deleting = true;
+                kubectl.run("delete pod seen --wait=false").await?;
+            }
+            if words.first() == Some(&"DELETED") {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the watch ended early")
+    };
+    let watched = tokio::time::timeout(std::time::Duration::from_secs(60), watched).await;
+    watching.kill().await?;
+    anyhow::ensure!(matches!(watched, Ok(Ok(()))), "{watched:?}:\n{told}");
+    for part in ["ADDED", "MODIFIED", "Pending", "ContainerCreating", "Running", "Terminating"] {
+        assert!(told.contains(part), "no {part} in:\n{told}");
+    }
     Ok(())
 }
