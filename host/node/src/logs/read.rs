@@ -36,6 +36,9 @@ pub(crate) struct Reader {
     options: Options,
     live: Option<watch::Receiver<Progress>>,
     place: Place,
+    /// Where a reader that does not follow ends, as number of file and bytes in it: a container
+    /// that prints without end must not make it read without end.
+    until: Option<(u64, u64)>,
     remaining: u64,
     /// Whether the next line continues one that has begun.
     continued: bool,
@@ -46,6 +49,8 @@ struct Place {
     /// The file's number: that of the rotation that leaves, or left, it behind.
     number: u64,
     file: Option<BufReader<File>>,
+    /// Bytes of the file that are read.
+    offset: u64,
     /// The beginning of a line whose end is not written yet.
     partial: Vec<u8>,
 }
@@ -62,8 +67,8 @@ impl Reader {
     pub(crate) fn new(logs: &Logs, name: LogName, options: Options) -> Self {
         let live = logs.live(&name);
         let remaining = options.limit_bytes.unwrap_or(u64::MAX);
-        let place = Place { number: 0, file: None, partial: Vec::new() };
-        Self { name, options, live, place, remaining, continued: false }
+        let place = Place { number: 0, file: None, offset: 0, partial: Vec::new() };
+        Self { name, options, live, place, until: None, remaining, continued: false }
     }
 
     /// Goes to the first line that can be wanted. Blocking.
@@ -76,6 +81,10 @@ impl Reader {
         };
         let mut numbers: Vec<u64> = rotations.into_iter().filter(|n| *n < present).collect();
         numbers.push(present);
+        if !self.options.follow {
+            let size = self.open(present)?.map(|file| file.metadata()).transpose()?;
+            self.until = Some((present, size.map_or(0, |metadata| metadata.len())));
+        }
         let Some(mut missing) = self.options.tail else {
             self.place.number = numbers.first().copied().unwrap_or_default();
             return Ok(());
@@ -84,9 +93,14 @@ impl Reader {
         for number in numbers.into_iter().rev() {
             self.place.number = number;
             let Some(mut file) = self.open(number)? else { continue };
-            let (start, lines) = last_lines(&mut file, missing)?;
+            let size = match self.until {
+                Some((last, size)) if last == number => size,
+                _ => file.seek(SeekFrom::End(0))?,
+            };
+            let (start, lines) = last_lines(&mut file, size, missing)?;
             missing -= lines;
             file.seek(SeekFrom::Start(start))?;
+            self.place.offset = start;
             self.place.file = Some(BufReader::new(file));
             if missing == 0 {
                 break;
@@ -148,6 +162,9 @@ impl Reader {
     fn look(mut self, seen: Option<Progress>) -> io::Result<Found> {
         let mut text = Vec::new();
         while text.len() < CHUNK && self.remaining > 0 {
+            if self.until.is_some_and(|until| (self.place.number, self.place.offset) >= until) {
+                return Ok(Found { reader: self, text, end: true });
+            }
             if self.place.file.is_none() {
                 self.place.file = self.open(self.place.number)?.map(BufReader::new);
             }
@@ -158,6 +175,7 @@ impl Reader {
                 }
                 None => 0,
             };
+            self.place.offset += read as u64;
             if self.place.partial.last() == Some(&b'\n') {
                 let mut line = std::mem::take(&mut self.place.partial);
                 line.pop();
@@ -178,6 +196,7 @@ impl Reader {
                 }
                 self.place.number += 1;
                 self.place.file = None;
+                self.place.offset = 0;
                 self.place.partial.clear();
             }
         }
@@ -218,9 +237,8 @@ fn absent(error: io::Error) -> io::Result<Vec<u64>> {
     if error.kind() == io::ErrorKind::NotFound { Ok(Vec::new()) } else { Err(error) }
 }
 
-/// Where the last `wanted` lines of a file begin, and how many lines that is.
-fn last_lines(file: &mut File, wanted: u64) -> io::Result<(u64, u64)> {
-    let mut end = file.seek(SeekFrom::End(0))?;
+/// Where the last `wanted` lines of a file's first `end` bytes begin, and how many lines that is.
+fn last_lines(file: &mut File, mut end: u64, wanted: u64) -> io::Result<(u64, u64)> {
     if wanted == 0 {
         return Ok((end, 0));
     }
@@ -248,12 +266,13 @@ fn last_lines(file: &mut File, wanted: u64) -> io::Result<(u64, u64)> {
 /// The last `lines` lines of a finished log, at most `bytes` bytes of it. Blocking.
 pub(crate) fn tail(name: &LogName, lines: u64, bytes: usize) -> io::Result<String> {
     let options = Options { tail: Some(lines), ..Options::default() };
-    let place = Place { number: 0, file: None, partial: Vec::new() };
+    let place = Place { number: 0, file: None, offset: 0, partial: Vec::new() };
     let mut reader = Reader {
         name: name.clone(),
         options,
         live: None,
         place,
+        until: None,
         remaining: u64::MAX,
         continued: false,
     };

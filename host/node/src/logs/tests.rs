@@ -125,3 +125,27 @@ async fn followers_see_everything_until_the_container_ends() {
     assert_eq!(follower.await.unwrap(), all(0..400));
     assert!(logs.live(&name).is_none());
 }
+
+#[tokio::test]
+async fn a_reader_that_does_not_follow_ends_where_the_log_was_when_it_began() {
+    let directory = scratch();
+    let logs = started(LogLimits::default());
+    let name = LogName::new(directory.path(), 0);
+    write(&logs, &name, (0..10).map(|n| format!("line {n}\n"))).await;
+    for (tail, expected) in [(None, all(0..10)), (Some(3), all(7..10))] {
+        let options = Options { tail, ..Options::default() };
+        let mut reader = Reader::new(&logs, name.clone(), options);
+        reader.seek().unwrap();
+        let present = files::present(&name);
+        let before = std::fs::read(&present).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&present).unwrap();
+        std::io::Write::write_all(&mut file, &before).unwrap();
+        let mut text = Vec::new();
+        while let Some((bytes, rest)) = reader.next().await.unwrap() {
+            text.extend_from_slice(&bytes);
+            reader = rest;
+        }
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        std::fs::write(&present, before).unwrap();
+    }
+}
