@@ -76,8 +76,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// The node's address.
     pub address: IpAddr,
-    /// The port of the kubelet's API, as the Node object announces it.
-    pub kubelet_port: u16,
+    /// The port on which [`Agent::router`] is served, if it is: the Node object announces it.
+    pub kubelet_port: Option<u16>,
     /// The range of the pods' addresses; without one the Node's `spec.podCIDR` is waited for.
     pub pod_cidr: Option<Cidr>,
     /// Images that may be made ready at once.
@@ -98,7 +98,7 @@ impl Config {
             taints: Vec::new(),
             capacity,
             address: IpAddr::from([127, 0, 0, 1]),
-            kubelet_port: 10250,
+            kubelet_port: None,
             pod_cidr: None,
             max_parallel_pulls: 4,
             shutdown_grace: Duration::from_secs(5),

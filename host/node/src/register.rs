@@ -126,8 +126,8 @@ impl Node {
                 address("InternalIP", self.config.address.to_string()),
                 address("Hostname", self.config.name.clone()),
             ]),
-            daemon_endpoints: Some(NodeDaemonEndpoints {
-                kubelet_endpoint: Some(DaemonEndpoint { port: self.config.kubelet_port.into() }),
+            daemon_endpoints: self.config.kubelet_port.map(|port| NodeDaemonEndpoints {
+                kubelet_endpoint: Some(DaemonEndpoint { port: port.into() }),
             }),
             node_info: Some(system_info()),
             ..Default::default()

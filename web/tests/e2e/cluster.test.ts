@@ -97,7 +97,8 @@ it("updates it by a second file of the name", async () => {
   await drop("web-hello.wasm", readFileSync(moduleFile("hello-http")));
   const dialog = page.getByRole("dialog");
   await dialog.getByText("web-hello exists.").waitFor();
-  expect(await dialog.getByLabel("Tag").inputValue()).toBe("v2");
+  // The suggestion follows from the module's tags, which may come a moment after the dialog.
+  await expect.poll(() => dialog.getByLabel("Tag").inputValue()).toBe("v2");
   await dialog.getByLabel("Replicas").fill("2");
   await dialog.getByRole("button", { name: "Upload and update" }).click();
   await dialog.getByText("web-hello is running").waitFor();
