@@ -21,10 +21,11 @@ pub(crate) async fn boot() -> Result<()> {
     Ok(())
 }
 
-/// How long the idle cluster is watched: `CORACLE_BENCH_IDLE` seconds, else 60.
+/// How long the idle cluster is watched: `CORACLE_BENCH_IDLE` seconds, else long enough to see the
+/// store's lazy writes, which may wait for five minutes.
 fn idle_time() -> Duration {
     let seconds = std::env::var("CORACLE_BENCH_IDLE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(60))
+    Duration::from_secs(seconds.unwrap_or(600))
 }
 
 /// Memory, CPU and disk writes of a cluster that nobody uses.
