@@ -106,6 +106,15 @@ pub fn label_value(text: &str) -> Vec<String> {
     complaints(text, LABEL_MAX, good, LABEL_VALUE)
 }
 
+/// A name that is only ever a segment of a path: anything that does not break the path.
+pub fn path_segment(text: &str) -> Vec<String> {
+    if text == "." || text == ".." {
+        return vec![format!("may not be '{text}'")];
+    }
+    let found = ['/', '%'].into_iter().filter(|illegal| text.contains(*illegal));
+    found.map(|illegal| format!("may not contain '{illegal}'")).collect()
+}
+
 /// A key of a ConfigMap's or Secret's data.
 pub fn config_key(text: &str) -> Vec<String> {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -190,6 +199,13 @@ mod tests {
         }
         assert!(dns_1035_label("1a").len() == 1 && dns_1035_label("a1").is_empty());
         assert_eq!(dns_1123_label(&"X".repeat(64)).len(), 2);
+    }
+
+    #[test]
+    fn path_segments() {
+        assert!(path_segment("system:node-proxier").is_empty());
+        assert_eq!(path_segment(".."), ["may not be '..'"]);
+        assert_eq!(path_segment("a/b%"), ["may not contain '/'", "may not contain '%'"]);
     }
 
     #[test]

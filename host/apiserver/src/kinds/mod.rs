@@ -13,6 +13,7 @@ mod module;
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod replicaset;
 mod secret;
 mod service;
@@ -28,6 +29,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 
 use crate::registry::{Builtin, Kind};
 
@@ -50,6 +52,10 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),
+        Builtin::<ClusterRoleBinding>::kind(),
+        Builtin::<ClusterRole>::kind(),
+        Builtin::<RoleBinding>::kind(),
+        Builtin::<Role>::kind(),
     ]
 }
 

@@ -47,6 +47,15 @@ pub(crate) fn name_and_age<K: kube::Resource>(object: &K) -> Vec<Value> {
     vec![name(object), age(object)]
 }
 
+/// The columns of kinds that Kubernetes has no columns for.
+pub(super) const NAME_AND_CREATED: &[Column] =
+    &[NAME, column("Created At", "date", "When the object was created.")];
+
+/// Their row.
+pub(super) fn name_and_created<K: kube::Resource>(object: &K) -> Vec<Value> {
+    vec![name(object), json!(object.meta().creation_timestamp)]
+}
+
 /// The object's name.
 pub(super) fn name<K: kube::Resource>(object: &K) -> Value {
     json!(object.meta().name.as_deref().unwrap_or_default())

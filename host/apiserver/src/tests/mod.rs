@@ -4,6 +4,7 @@ mod access;
 mod client;
 mod deletion;
 mod lists;
+mod rbac;
 mod services;
 mod subresources;
 mod verbs;

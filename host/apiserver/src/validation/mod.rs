@@ -13,6 +13,7 @@ mod nulls;
 mod number;
 mod pod;
 mod probe;
+mod rbac;
 mod resources;
 mod selector;
 mod service;
@@ -26,7 +27,7 @@ use serde::Serialize;
 use crate::error::Cause;
 
 pub(crate) use coracle_api::meta::{
-    dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain,
+    dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain, path_segment,
 };
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
@@ -37,6 +38,7 @@ pub(crate) use namespace::{namespace, namespace_status};
 pub(crate) use node::{node, node_update};
 pub(crate) use nulls::without_nulls;
 pub(crate) use pod::{pod, pod_status};
+pub(crate) use rbac::{cluster_role, cluster_role_binding, role, role_binding, role_ref_update};
 pub(crate) use service::{service, service_update};
 pub(crate) use strict::{repeated_fields, unknown_field};
 pub(crate) use toleration::tolerations;
