@@ -20,6 +20,7 @@ use crate::metrics::RequestLabels;
 use crate::request::{Params, Route, Verb};
 use crate::server::Server;
 use crate::timeouts;
+use crate::warnings::Warnings;
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
@@ -30,7 +31,9 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let gzip = endpoints::accepts_gzip(request.headers());
     let oci = request.uri().path().starts_with("/v2");
     let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
-    let answer = AssertUnwindSafe(admit(&server, request, &mut labels)).catch_unwind().await;
+    let warnings = Arc::new(Warnings::default());
+    let answer = admit(&server, request, &mut labels, &warnings);
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
     let mut response = match answer {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -48,6 +51,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
             ApiError::new(Reason::InternalError, message).into_response()
         }
     };
+    warnings.write(response.headers_mut());
     server.metrics.answered(&labels, response.status().as_u16(), started.elapsed());
     // OCI clients show what they were told at login only to a server that asks for it.
     if oci && response.status() == StatusCode::UNAUTHORIZED {
@@ -69,6 +73,7 @@ async fn admit(
     server: &Arc<Server>,
     request: Request<Body>,
     labels: &mut RequestLabels,
+    warnings: &Arc<Warnings>,
 ) -> Result<Response<Body>> {
     let identity = match server.authenticator.authenticate(&request)? {
         Some(identity) => identity,
@@ -103,7 +108,8 @@ async fn admit(
     let counted = (!long).then(|| server.metrics.enter(verb.writes()));
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
-    let call = Call { server: server.clone(), identity, verb, target, params, headers };
+    let (server, warnings) = (server.clone(), warnings.clone());
+    let call = Call { server, identity, verb, target, params, headers, warnings };
     let answer = async move {
         let answer = match resource {
             Resource::Stored(kind) => endpoints::stored(call, kind, body).await,

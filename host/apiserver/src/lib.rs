@@ -23,6 +23,7 @@ mod request;
 mod server;
 mod timeouts;
 mod validation;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,7 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = WriteOptions::read(&call.params, "CreateOptions")?;
     let json = body::json(call, body).await?;
-    let mut warnings = vec![];
-    let object = decode(kind, &json, options.field_validation, &mut warnings)?;
+    let object = decode(kind, &json, options.field_validation, &call.warnings)?;
     let written = registry::create(call.write(kind, options.dry_run), object).await?;
-    let mut response = respond::object(kind, StatusCode::CREATED, output, written)?;
-    respond::warn(&mut response, &warnings);
-    Ok(response)
+    respond::object(kind, StatusCode::CREATED, output, written)
 }

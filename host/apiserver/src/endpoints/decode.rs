@@ -5,20 +5,21 @@ use serde::Deserialize;
 use super::options::FieldValidation;
 use crate::error::{ApiError, Result};
 use crate::registry::{Decoded, Kind, Object};
+use crate::warnings::Warnings;
 
 /// A decoded and completed object. Complaints become warnings or an error.
 pub(super) fn decode(
     kind: &dyn Kind,
     json: &[u8],
     validation: FieldValidation,
-    warnings: &mut Vec<String>,
+    warnings: &Warnings,
 ) -> Result<Box<dyn Object>> {
     let Decoded { mut object, complaints } =
         kind.decode(json).map_err(|error| better(kind, json, error))?;
     if !complaints.is_empty() {
         match validation {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => warnings.extend(complaints),
+            FieldValidation::Warn => complaints.into_iter().for_each(|text| warnings.add(text)),
             FieldValidation::Strict => {
                 let names = kind.names();
                 let message = format!(

@@ -38,6 +38,7 @@ use crate::metrics::RequestLabels;
 use crate::registry::{Kind, Names, Part, Write};
 use crate::request::{Params, Target, Verb};
 use crate::server::Server;
+use crate::warnings::Warnings;
 
 pub(crate) use crate::registry::Resource;
 pub(crate) use compression::{accepts_gzip, compress};
@@ -52,6 +53,7 @@ pub(crate) struct Call {
     pub(crate) target: Target,
     pub(crate) params: Params,
     pub(crate) headers: HeaderMap,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 impl Call {
@@ -62,6 +64,8 @@ impl Call {
             namespace: &self.target.namespace,
             subresource: &self.target.subresource,
             dry_run,
+            identity: &self.identity,
+            warnings: &self.warnings,
         }
     }
 }

@@ -48,7 +48,6 @@ struct Patching<'a> {
     kind: &'a dyn Kind,
     patch: Patch,
     validation: FieldValidation,
-    warnings: Vec<String>,
 }
 
 impl Change for Patching<'_> {
@@ -68,7 +67,9 @@ impl Change for Patching<'_> {
             FieldValidation::Strict if !complaints.is_empty() => {
                 return Err(invalid(&strict(&complaints)));
             }
-            FieldValidation::Warn => self.warnings = complaints,
+            FieldValidation::Warn => {
+                complaints.into_iter().for_each(|text| self.call.warnings.add(text));
+            }
             FieldValidation::Strict | FieldValidation::Ignore => {}
         }
         self.kind.default(&mut *object);
@@ -93,11 +94,9 @@ pub(super) async fn patch(
     let options = WriteOptions::read(&call.params, "PatchOptions")?;
     let patch = Patch::read(call, body).await?;
     let validation = options.field_validation;
-    let mut patching = Patching { call, kind, patch, validation, warnings: vec![] };
+    let mut patching = Patching { call, kind, patch, validation };
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;
     let (written, _) = registry::update(write, name, Some(part), &mut patching).await?;
-    let mut response = respond::object(kind, StatusCode::OK, output, written)?;
-    respond::warn(&mut response, &patching.warnings);
-    Ok(response)
+    respond::object(kind, StatusCode::OK, output, written)
 }

@@ -60,23 +60,6 @@ pub(super) fn success(
     value(status, output, &body)
 }
 
-/// Adds `Warning` headers as RFC 7234 has them.
-pub(super) fn warn(response: &mut Response<Body>, warnings: &[String]) {
-    for warning in warnings {
-        let text: String = warning
-            .chars()
-            .flat_map(|c| match c {
-                '"' | '\\' => vec!['\\', c],
-                c if c.is_control() => vec![' '],
-                c => vec![c],
-            })
-            .collect();
-        if let Ok(value) = HeaderValue::try_from(format!("299 - \"{text}\"")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
-}
-
 fn reformatted(output: Output, body: &[u8]) -> Result<Bytes> {
     let value: Value = serde_json::from_slice(body).map_err(ApiError::internal)?;
     if output.yaml {

@@ -32,17 +32,14 @@ pub(super) async fn update(
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
     let json = body::json(call, body).await?;
-    let mut warnings = vec![];
-    let mut object = decode(kind, &json, options.field_validation, &mut warnings)?;
+    let mut object = decode(kind, &json, options.field_validation, &call.warnings)?;
     same_object(call, &mut *object)?;
     let name = &call.target.name;
     let write = call.write(kind, options.dry_run);
     let (written, created) =
         registry::update(write, name, Some(part), &mut Replace(object)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = respond::object(kind, status, output, written)?;
-    respond::warn(&mut response, &warnings);
-    Ok(response)
+    respond::object(kind, status, output, written)
 }
 
 /// Refuses a body that speaks of another object than the path.

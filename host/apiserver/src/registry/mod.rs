@@ -14,7 +14,9 @@ mod object;
 mod table;
 mod update;
 
+use crate::authn::Identity;
 use crate::server::Server;
+use crate::warnings::Warnings;
 
 pub(crate) use allocators::Allocators;
 pub(crate) use codec::encode;
@@ -39,4 +41,8 @@ pub(crate) struct Write<'a> {
     pub(crate) subresource: &'a str,
     /// Whether everything is to be done but the writing.
     pub(crate) dry_run: bool,
+    /// Who writes.
+    pub(crate) identity: &'a Identity,
+    /// What he is told besides the answer.
+    pub(crate) warnings: &'a Warnings,
 }
