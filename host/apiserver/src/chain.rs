@@ -37,7 +37,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let mut response = match answer {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            tracing::debug!(id, verb = labels.verb, resource = labels.resource, %error, "refused");
+            tracing::debug!(id, verb = labels.verb, resource = &*labels.resource, %error, "refused");
             error.into_response()
         }
         Err(panic) => {
@@ -46,7 +46,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            tracing::error!(id, verb = labels.verb, resource = labels.resource, cause, "panic");
+            tracing::error!(id, verb = labels.verb, resource = &*labels.resource, cause, "panic");
             let message = "This request caused apiserver to panic. Look in the logs for details.";
             ApiError::new(Reason::InternalError, message).into_response()
         }
@@ -113,7 +113,7 @@ async fn admit(
     let answer = async move {
         let answer = match resource {
             Resource::Stored(kind) => endpoints::stored(call, kind, body).await,
-            Resource::Virtual(names) => endpoints::created_only(call, names, body).await,
+            Resource::Virtual(names) => endpoints::created_only(call, &names, body).await,
         };
         drop((place, counted));
         answer

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,25 +12,50 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::error::ApiError;
+use crate::registry::ApiResource;
+
+/// A name of a kind that is served, shared with its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Name(Arc<str>);
+
+impl From<&Arc<str>> for Name {
+    fn from(name: &Arc<str>) -> Self {
+        Self(name.clone())
+    }
+}
+
+impl std::ops::Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
 
 /// What a request was, without its outcome. Only names from the tables, so that callers cannot
 /// make new time series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
     pub(crate) verb: &'static str,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) resource: &'static str,
+    pub(crate) group: Name,
+    pub(crate) version: Name,
+    pub(crate) resource: Name,
     pub(crate) subresource: &'static str,
     pub(crate) scope: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnsweredLabels {
     verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
+    group: Name,
+    version: Name,
+    resource: Name,
     subresource: &'static str,
     scope: &'static str,
     code: u32,
@@ -41,11 +66,18 @@ struct InflightLabels {
     request_kind: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
+    group: Name,
+    version: Name,
+    resource: Name,
+}
+
+impl ResourceLabels {
+    fn of(names: &ApiResource) -> Self {
+        let ApiResource { group, version, plural, .. } = names;
+        Self { group: group.into(), version: version.into(), resource: plural.into() }
+    }
 }
 
 #[derive(Clone)]
@@ -130,7 +162,7 @@ impl Metrics {
     }
 
     pub(crate) fn answered(&self, labels: &RequestLabels, code: u16, took: Duration) {
-        let RequestLabels { verb, group, version, resource, subresource, scope } = *labels;
+        let RequestLabels { verb, group, version, resource, subresource, scope } = labels.clone();
         let code = u32::from(code);
         let answered = AnsweredLabels { verb, group, version, resource, subresource, scope, code };
         self.requests.get_or_create(&answered).inc();
@@ -143,25 +175,14 @@ impl Metrics {
     }
 
     /// Counts a watch as long as the first lives, and its events with the second.
-    pub(crate) fn watch(
-        &self,
-        group: &'static str,
-        version: &'static str,
-        resource: &'static str,
-    ) -> (Counted, Counter) {
-        let labels = ResourceLabels { group, version, resource };
+    pub(crate) fn watch(&self, names: &ApiResource) -> (Counted, Counter) {
+        let labels = ResourceLabels::of(names);
         let counted = Counted::new(self.watches.get_or_create_owned(&labels));
         (counted, self.events.get_or_create_owned(&labels))
     }
 
-    pub(crate) fn stored(
-        &self,
-        group: &'static str,
-        version: &'static str,
-        resource: &'static str,
-        objects: usize,
-    ) {
-        let labels = ResourceLabels { group, version, resource };
+    pub(crate) fn stored(&self, names: &ApiResource, objects: usize) {
+        let labels = ResourceLabels::of(names);
         let objects = i64::try_from(objects).unwrap_or(i64::MAX);
         self.objects.get_or_create(&labels).set(objects);
     }

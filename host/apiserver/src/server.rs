@@ -1,7 +1,7 @@
 //! The server as a whole: what every request can reach, and the tasks that run beside requests.
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -16,7 +16,7 @@ use crate::authn::Authenticator;
 use crate::authz::{Authorizer, Masters};
 use crate::chain;
 use crate::config::{Config, Kubelets, Limits};
-use crate::endpoints::{Documents, not_found};
+use crate::endpoints::{OpenApi, not_found};
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::registry::{Allocators, Registry, sweep_events};
@@ -29,8 +29,7 @@ pub struct ApiServer(Arc<Server>);
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Registry,
-    /// Made when first asked for.
-    pub(crate) openapi: OnceLock<Documents>,
+    pub(crate) openapi: OpenApi,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Box<dyn Authorizer>,
     pub(crate) admission: Admission,
@@ -52,7 +51,7 @@ impl ApiServer {
         Self(Arc::new(Server {
             store,
             registry: Registry::new(crate::kinds::table()),
-            openapi: OnceLock::new(),
+            openapi: OpenApi::default(),
             authenticator: Authenticator::new(tokens),
             authorizer: Box::new(Masters),
             admission: Admission::default(),

@@ -32,7 +32,7 @@ impl Attributes<'_> {
     /// Whether the write is about a whole object of that kind.
     fn is(&self, group: &str, plural: &str) -> bool {
         let names = self.write.kind.names();
-        names.group == group && names.plural == plural && self.write.subresource.is_empty()
+        &*names.group == group && &*names.plural == plural && self.write.subresource.is_empty()
     }
 }
 

@@ -31,14 +31,14 @@ impl Plugin for NamespaceLifecycle {
         let Some(kind) = write.server.registry.kind("", "namespaces") else { return Ok(()) };
         let entry = write.server.store.get(&key(kind.names(), "", namespace)).await?;
         let entry = entry.ok_or_else(|| ApiError::not_found("", "namespaces", namespace))?;
-        if !Facts::of(&entry, &**kind).is_some_and(|facts| facts.terminating) {
+        if !Facts::of(&entry, &*kind).is_some_and(|facts| facts.terminating) {
             return Ok(());
         }
         let names = write.kind.names();
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
         );
-        let mut error = ApiError::forbidden(names.group, names.plural, attributes.name, &why);
+        let mut error = ApiError::forbidden(&names.group, &names.plural, attributes.name, &why);
         let message = format!("namespace {namespace} is being terminated");
         let reason = CauseReason::NamespaceTerminating;
         error.causes.push(Cause::new(reason, "metadata.namespace", message));

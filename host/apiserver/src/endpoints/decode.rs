@@ -65,7 +65,7 @@ fn better(kind: &dyn Kind, json: &[u8], error: ApiError) -> ApiError {
     };
     let version = names.api_version();
     let other_version = !type_meta.api_version.is_empty() && type_meta.api_version != version;
-    let other_kind = !type_meta.kind.is_empty() && type_meta.kind != names.kind;
+    let other_kind = !type_meta.kind.is_empty() && type_meta.kind != *names.kind;
     if other_version {
         let given = type_meta.api_version;
         let message = format!(

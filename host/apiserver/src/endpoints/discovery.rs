@@ -1,6 +1,8 @@
 //! What is served, as views of the table of kinds: the old way (`APIGroupList`,
 //! `APIResourceList`) and aggregated.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -9,24 +11,18 @@ use serde_json::{Map, Value, json};
 use super::negotiate::{Output, clauses, not_acceptable};
 use super::{respond, subresources};
 use crate::error::{ApiError, Result};
-use crate::registry::{Names, QUESTIONS, Resource};
+use crate::registry::{ApiResource, Resource, Table};
 use crate::request::Params;
 use crate::server::Server;
 
 const STORED: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// Every resource that is served, the questions behind the kept ones.
-fn resources(server: &Server) -> impl Iterator<Item = Resource> {
-    let stored = server.registry.kinds().iter().cloned().map(Resource::Stored);
-    stored.chain(QUESTIONS.iter().map(Resource::Virtual))
-}
-
 /// The named groups and their versions, in the order of the table.
-pub(super) fn groups(server: &Server) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(_, Vec<_>)> = vec![];
-    for resource in resources(server) {
-        let Names { group, version, .. } = *resource.names();
+pub(super) fn groups(table: &Table) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+    let mut groups: Vec<(Arc<str>, Vec<_>)> = vec![];
+    for resource in table.resources() {
+        let ApiResource { group, version, .. } = resource.names().clone();
         if group.is_empty() {
             continue;
         }
@@ -45,8 +41,9 @@ pub(super) fn discover(
     request: &Parts,
     segments: &[&str],
 ) -> Result<Response<Body>> {
+    let table = &server.registry.table();
     if let (["api"] | ["apis"], Some(version)) = (segments, aggregated_version(request)) {
-        return aggregated(server, segments == ["api"], version);
+        return aggregated(table, segments == ["api"], version);
     }
     let value = match segments {
         ["api"] => json!({
@@ -56,19 +53,19 @@ pub(super) fn discover(
                 [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host(request) }],
         }),
         ["apis"] => {
-            let groups: Vec<_> = groups(server).iter().map(|(g, v)| group(g, v, false)).collect();
+            let groups: Vec<_> = groups(table).iter().map(|(g, v)| group(g, v, false)).collect();
             json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
         }
-        ["api", version] => resource_list(server, "", version)?,
+        ["api", version] => resource_list(table, "", version)?,
         ["apis", name] => {
-            let groups = groups(server);
+            let groups = groups(table);
             let (name, versions) = groups
                 .iter()
-                .find(|(known, _)| known == name)
+                .find(|(known, _)| **known == **name)
                 .ok_or_else(ApiError::no_such_path)?;
             group(name, versions, true)
         }
-        ["apis", group, version] => resource_list(server, group, version)?,
+        ["apis", group, version] => resource_list(table, group, version)?,
         _ => return Err(ApiError::no_such_path()),
     };
     respond::value(StatusCode::OK, Output::negotiate(&request.headers, params)?, &value)
@@ -80,7 +77,7 @@ fn host(request: &Parts) -> String {
     header.or(authority).unwrap_or_default().to_owned()
 }
 
-fn group(name: &str, versions: &[&str], with_type: bool) -> Value {
+fn group(name: &str, versions: &[Arc<str>], with_type: bool) -> Value {
     let versions: Vec<_> = versions
         .iter()
         .map(|version| json!({ "groupVersion": format!("{name}/{version}"), "version": version }))
@@ -95,11 +92,11 @@ fn group(name: &str, versions: &[&str], with_type: bool) -> Value {
 }
 
 /// The old view of one group and version.
-fn resource_list(server: &Server, group: &str, version: &str) -> Result<Value> {
+fn resource_list(table: &Table, group: &str, version: &str) -> Result<Value> {
     let mut list = vec![];
-    for resource in resources(server) {
+    for resource in table.resources() {
         let names = resource.names();
-        if names.group != group || names.version != version {
+        if &*names.group != group || &*names.version != version {
             continue;
         }
         let verbs = match &resource {
@@ -116,7 +113,7 @@ fn resource_list(server: &Server, group: &str, version: &str) -> Result<Value> {
                     "kind": sub.kind,
                     "verbs": sub.verbs,
                 });
-                if (sub.group, sub.version) != (names.group, names.version) {
+                if (sub.group, sub.version) != (&*names.group, &*names.version) {
                     entry["group"] = json!(sub.group);
                     entry["version"] = json!(sub.version);
                 }
@@ -138,7 +135,7 @@ fn resource_list(server: &Server, group: &str, version: &str) -> Result<Value> {
     }))
 }
 
-fn described(names: &Names, verbs: &[&str]) -> Value {
+fn described(names: &ApiResource, verbs: &[&str]) -> Value {
     let mut entry = json!({
         "name": names.plural,
         "singularName": names.singular,
@@ -150,7 +147,7 @@ fn described(names: &Names, verbs: &[&str]) -> Value {
     entry
 }
 
-fn named(entry: &mut Value, names: &Names) {
+fn named(entry: &mut Value, names: &ApiResource) {
     if !names.short.is_empty() {
         entry["shortNames"] = json!(names.short);
     }
@@ -177,15 +174,16 @@ fn aggregated_version(request: &Parts) -> Option<&'static str> {
     best.flatten()
 }
 
-fn aggregated(server: &Server, core: bool, version: &'static str) -> Result<Response<Body>> {
-    let groups = if core { vec![("", vec!["v1"])] } else { groups(server) };
+fn aggregated(table: &Table, core: bool, version: &'static str) -> Result<Response<Body>> {
+    let groups = if core { vec![("".into(), vec!["v1".into()])] } else { groups(table) };
     let items: Vec<_> = groups
         .iter()
         .map(|(group, versions)| {
             let versions: Vec<_> = versions
                 .iter()
                 .map(|version| {
-                    let resources: Vec<_> = resources(server)
+                    let resources: Vec<_> = table
+                        .resources()
                         .filter(|resource| {
                             let names = resource.names();
                             names.group == *group && names.version == *version
@@ -226,7 +224,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let mut entry = json!({
         "resource": names.plural,
-        "responseKind": kind(names.group, names.version, names.kind),
+        "responseKind": kind(&names.group, &names.version, &names.kind),
         "scope": if names.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": names.singular,
         "verbs": verbs,

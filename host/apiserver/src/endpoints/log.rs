@@ -17,7 +17,7 @@ pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> 
     let (names, target) = (kind.names(), &call.target);
     let entry = call.server.store.get(&key(names, &target.namespace, &target.name)).await?;
     let entry =
-        entry.ok_or_else(|| ApiError::not_found(names.group, names.plural, &target.name))?;
+        entry.ok_or_else(|| ApiError::not_found(&names.group, &names.plural, &target.name))?;
     let object = kind.restore(&entry.value)?;
     let pod = object.downcast_ref::<Pod>().ok_or_else(ApiError::no_such_path)?;
     validate(&call.params)?;

@@ -35,14 +35,14 @@ use http::{HeaderMap, Method, Response};
 use crate::authn::Identity;
 use crate::error::{ApiError, Result};
 use crate::metrics::RequestLabels;
-use crate::registry::{Kind, Names, Part, Write};
+use crate::registry::{ApiResource, Kind, Part, Write};
 use crate::request::{Params, Target, Verb};
 use crate::server::Server;
 use crate::warnings::Warnings;
 
 pub(crate) use crate::registry::Resource;
 pub(crate) use compression::{accepts_gzip, compress};
-pub(crate) use openapi::Documents;
+pub(crate) use openapi::OpenApi;
 pub(crate) use path::{is_own, not_found, path};
 
 /// A request for a resource, authorized, on its way through an endpoint.
@@ -118,7 +118,7 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
 /// Answers a question that is asked by creating an object.
 pub(crate) async fn created_only(
     call: Call,
-    names: &'static Names,
+    names: &ApiResource,
     body: Body,
 ) -> Result<Response<Body>> {
     if names.namespaced == call.target.namespace.is_empty() || !call.target.name.is_empty() {
@@ -127,8 +127,8 @@ pub(crate) async fn created_only(
     if call.verb != Verb::Create {
         return Err(ApiError::method_not_allowed());
     }
-    if names.plural == "bindings" {
-        let kind = call.server.registry.kind("", "pods").cloned();
+    if &*names.plural == "bindings" {
+        let kind = call.server.registry.kind("", "pods");
         let kind = kind.ok_or_else(ApiError::no_such_path)?;
         return binding::create(&call, &*kind, body).await;
     }
@@ -158,9 +158,9 @@ pub(crate) fn labels(verb: Verb, target: &Target, resource: Option<&Resource>) -
     };
     RequestLabels {
         verb: verb.metric(),
-        group: names.group,
-        version: names.version,
-        resource: names.plural,
+        group: (&names.group).into(),
+        version: (&names.version).into(),
+        resource: (&names.plural).into(),
         subresource,
         scope,
     }

@@ -54,7 +54,7 @@ impl Change for Patching<'_> {
     fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
         let current = serde_json::from_slice(&entry.value).map_err(ApiError::internal)?;
         let names = self.kind.names();
-        let schema = Schema::of_kind(names.group, names.version, names.kind);
+        let schema = Schema::of_kind(&names.group, &names.version, &names.kind);
         let patched = self.patch.apply(current, schema)?;
         let json = serde_json::to_vec(&patched).map_err(ApiError::internal)?;
         let invalid = |why: &str| {

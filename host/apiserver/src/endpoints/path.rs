@@ -8,7 +8,6 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::negotiate::Output;
-use super::openapi::Documents;
 use super::{discovery, health, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::prefix;
@@ -54,14 +53,11 @@ fn openapi(
     request: &Parts,
     segments: &[&str],
 ) -> Result<Response<Body>> {
-    let documents = match server.openapi.get() {
-        Some(documents) => documents,
-        None => {
-            let documents = Documents::new(server.registry.kinds())?;
-            server.openapi.get_or_init(|| documents)
-        }
-    };
-    documents.answer(segments, params.get("hash"), &request.headers)
+    server.openapi.of(&server.registry.table())?.answer(
+        segments,
+        params.get("hash"),
+        &request.headers,
+    )
 }
 
 fn shown(request: &Parts, params: &Params, value: &Value) -> Result<Response<Body>> {
@@ -84,7 +80,7 @@ fn index(server: &Server) -> Value {
     ]
     .map(str::to_owned)
     .into();
-    for (group, versions) in discovery::groups(server) {
+    for (group, versions) in discovery::groups(&server.registry.table()) {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
@@ -107,10 +103,10 @@ fn build(server: &Server) -> Value {
 }
 
 async fn metrics(server: &Server) -> Result<Response<Body>> {
-    for kind in server.registry.kinds() {
+    for kind in server.registry.table().kinds() {
         let names = kind.names();
         let count = server.store.count(&prefix(names, "")).await?;
-        server.metrics.stored(names.group, names.version, names.plural, count);
+        server.metrics.stored(names, count);
     }
     let mut response = Response::new(Body::from(server.metrics.text()?));
     let text = HeaderValue::from_static(

@@ -10,7 +10,7 @@ use super::{Call, body, respond};
 use crate::authn::Identity;
 use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::error::{ApiError, Cause, Result};
-use crate::registry::Names;
+use crate::registry::ApiResource;
 
 /// The specs of all reviews in one.
 #[derive(Default, Deserialize)]
@@ -42,15 +42,11 @@ struct Path {
     verb: String,
 }
 
-pub(super) async fn create(
-    call: &Call,
-    names: &'static Names,
-    body: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn create(call: &Call, names: &ApiResource, body: Body) -> Result<Response<Body>> {
     let output = Output::negotiate(&call.headers, &call.params)?;
     let json = body::json(call, body).await?;
     let unreadable = |error: serde_json::Error| {
-        let Names { kind, version, .. } = names;
+        let ApiResource { kind, version, .. } = names;
         let message =
             format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");
         ApiError::bad_request(message)
@@ -58,7 +54,7 @@ pub(super) async fn create(
     let mut review: Map<String, Value> = serde_json::from_slice(&json).map_err(unreadable)?;
     let spec = review.get("spec").cloned().unwrap_or_else(|| json!({}));
     let spec: Spec = serde_json::from_value(spec).map_err(unreadable)?;
-    let status = match names.kind {
+    let status = match &*names.kind {
         "SelfSubjectReview" => json!({ "userInfo": user_info(&call.identity) }),
         "TokenReview" => match call.server.authenticator.identify(&spec.token) {
             Some(identity) => json!({ "authenticated": true, "user": user_info(&identity) }),
@@ -86,8 +82,8 @@ pub(super) async fn create(
     respond::value(StatusCode::CREATED, output, &review.into())
 }
 
-fn invalid(names: &Names, cause: Cause) -> ApiError {
-    ApiError::invalid(names.group, names.kind, "", vec![cause])
+fn invalid(names: &ApiResource, cause: Cause) -> ApiError {
+    ApiError::invalid(&names.group, &names.kind, "", vec![cause])
 }
 
 fn user_info(identity: &Identity) -> Value {
@@ -103,7 +99,7 @@ fn user_info(identity: &Identity) -> Value {
     info
 }
 
-fn access(call: &Call, names: &Names, identity: &Identity, spec: &Spec) -> Result<Value> {
+fn access(call: &Call, names: &ApiResource, identity: &Identity, spec: &Spec) -> Result<Value> {
     let attributes = match (&spec.resource_attributes, &spec.non_resource_attributes) {
         (Some(asked), None) => Attributes {
             identity,

@@ -47,7 +47,7 @@ pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> 
     let target = &call.target;
     let entry = call.server.store.get(&key(names, &target.namespace, &target.name)).await?;
     let entry =
-        entry.ok_or_else(|| ApiError::not_found(names.group, names.plural, &target.name))?;
+        entry.ok_or_else(|| ApiError::not_found(&names.group, &names.plural, &target.name))?;
     answer(call, kind, &entry.value)
 }
 

@@ -1,15 +1,15 @@
 //! What hangs on objects of a kind: one table for routing and discovery.
 
-use crate::registry::{Kind, Names};
+use crate::registry::{ApiResource, Kind};
 
 /// One subresource.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subresource {
+pub(crate) struct Subresource<'a> {
     pub(crate) name: &'static str,
     /// The kind of its bodies, with group and version where they are not those of the object.
-    pub(crate) kind: &'static str,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
+    pub(crate) kind: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
     pub(crate) verbs: &'static [&'static str],
 }
 
@@ -17,11 +17,11 @@ const CREATED: &[&str] = &["create"];
 const CHANGED: &[&str] = &["get", "patch", "update"];
 
 /// The subresources of `kind`, in alphabetical order.
-pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource> {
+pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource<'_>> {
     let names = kind.names();
-    let Names { kind: own, group, version, .. } = *names;
+    let ApiResource { kind: own, group, version, .. } = names;
     let mut found = vec![];
-    if group.is_empty() && names.plural == "pods" {
+    if group.is_empty() && &*names.plural == "pods" {
         found.push(Subresource {
             name: "binding",
             kind: "Binding",
@@ -32,10 +32,10 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource> {
         let (kind, group, version) = ("Eviction", "policy", "v1");
         found.push(Subresource { name: "eviction", kind, group, version, verbs: CREATED });
     }
-    if group.is_empty() && names.plural == "namespaces" {
+    if group.is_empty() && &*names.plural == "namespaces" {
         found.push(Subresource { name: "finalize", kind: own, group, version, verbs: &["update"] });
     }
-    if group.is_empty() && names.plural == "pods" {
+    if group.is_empty() && &*names.plural == "pods" {
         found.push(Subresource { name: "log", kind: own, group, version, verbs: &["get"] });
     }
     if kind.rules().scalable {

@@ -91,7 +91,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
         timeouts::BOOKMARK,
     );
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (counted, sent) = call.server.metrics.watch(names.group, names.version, names.plural);
+    let (counted, sent) = call.server.metrics.watch(names);
     let told_end = options.initial_events == Some(true) && options.bookmarks;
     let watching = Watching {
         kind,
@@ -309,7 +309,7 @@ impl Watching {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
         let (kind, version) = match self.view {
-            View::Object => (names.kind, names.api_version()),
+            View::Object => (&*names.kind, names.api_version()),
             View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".into()),
             View::Table(_) => {
                 let with_columns = !std::mem::replace(&mut self.headed, true);

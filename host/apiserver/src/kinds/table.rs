@@ -1,5 +1,7 @@
 //! What the columns of several kinds have in common.
 
+use std::borrow::Cow;
+
 use coracle_api::{clock, duration};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
@@ -10,10 +12,10 @@ use crate::registry::Column;
 
 /// The column of names.
 pub(super) const NAME: Column = Column {
-    name: "Name",
-    r#type: "string",
-    format: "name",
-    description: "Name of the object, unique within its namespace.",
+    name: Cow::Borrowed("Name"),
+    r#type: Cow::Borrowed("string"),
+    format: Cow::Borrowed("name"),
+    description: Cow::Borrowed("Name of the object, unique within its namespace."),
     priority: 0,
 };
 
@@ -27,7 +29,7 @@ pub(super) const fn column(
     r#type: &'static str,
     description: &'static str,
 ) -> Column {
-    Column { name, r#type, format: "", description, priority: 0 }
+    shown(name, r#type, description, 0)
 }
 
 /// A column for `-o wide` only.
@@ -36,7 +38,22 @@ pub(super) const fn wide(
     r#type: &'static str,
     description: &'static str,
 ) -> Column {
-    Column { name, r#type, format: "", description, priority: 1 }
+    shown(name, r#type, description, 1)
+}
+
+const fn shown(
+    name: &'static str,
+    r#type: &'static str,
+    description: &'static str,
+    priority: i32,
+) -> Column {
+    Column {
+        name: Cow::Borrowed(name),
+        r#type: Cow::Borrowed(r#type),
+        format: Cow::Borrowed(""),
+        description: Cow::Borrowed(description),
+        priority,
+    }
 }
 
 /// The columns of kinds that have nothing else to show.

@@ -30,7 +30,7 @@ fn updated<T: Strategy>(old: &T, change: Value, part: Part) -> T {
 }
 
 fn cells<T: Strategy>(object: &T) -> Vec<(&'static str, Value)> {
-    T::COLUMNS.iter().map(|column| column.name).zip(object.row()).collect()
+    T::COLUMNS.iter().map(|column| &*column.name).zip(object.row()).collect()
 }
 
 fn cell<T: Strategy>(object: &T, name: &str) -> Value {
@@ -41,7 +41,7 @@ fn cell<T: Strategy>(object: &T, name: &str) -> Value {
 fn rows_fit_columns_and_selectors_their_values() {
     for kind in super::table() {
         let names = kind.names();
-        let bare = json!({"apiVersion": format!("{}/{}", names.group, names.version).trim_start_matches('/'),
+        let bare = json!({"apiVersion": names.api_version(),
             "kind": names.kind, "metadata": {"name": "a"},
             "spec": {"tags": [], "selector": {}}});
         let bare = serde_json::to_vec(&bare).unwrap();
@@ -210,7 +210,7 @@ fn pods() {
 #[test]
 fn nulls_are_nothing() {
     let table = super::table();
-    let kind = table.iter().find(|kind| kind.names().kind == "ConfigMap").unwrap();
+    let kind = table.iter().find(|kind| &*kind.names().kind == "ConfigMap").unwrap();
     let body =
         br#"{"metadata": {"name": "a", "labels": {"x": null}}, "data": {"k": null}, "y": null}"#;
     let decoded = kind.decode(body).unwrap();

@@ -97,7 +97,7 @@ impl Allocators {
             return Ok(Some(held));
         }
         let names = write.kind.names();
-        Err(ApiError::invalid(names.group, names.kind, &name, causes))
+        Err(ApiError::invalid(&names.group, &names.kind, &name, causes))
     }
 }
 

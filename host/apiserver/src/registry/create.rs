@@ -48,7 +48,7 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         causes.extend(kind.validate(&*object));
         let name = object.meta().name.clone().unwrap_or_default();
         if !causes.is_empty() {
-            return Err(ApiError::invalid(names.group, names.kind, &name, causes));
+            return Err(ApiError::invalid(&names.group, &names.kind, &name, causes));
         }
         let attributes = Attributes { operation: Operation::Create, write, name: &name };
         server.admission.validate(&attributes, Some(&*object), None).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         let key = key(names, namespace, &name);
         let taken = match store(write, &key, &mut *object).await {
             Ok(bytes) => return Ok(bytes),
-            Err(Failure::Taken) => ApiError::already_exists(names.group, names.plural, &name),
+            Err(Failure::Taken) => ApiError::already_exists(&names.group, &names.plural, &name),
             Err(Failure::Other(error)) => return Err(error),
         };
         if base.is_none() {

@@ -67,7 +67,7 @@ pub(crate) async fn delete(
     let key = key(names, namespace, name);
     for _ in 0..ATTEMPTS {
         let Some(entry) = server.store.get(&key).await? else {
-            return Err(ApiError::not_found(names.group, names.plural, name));
+            return Err(ApiError::not_found(&names.group, &names.plural, name));
         };
         let mut object = kind.restore(&entry.value)?;
         preconditions(write, name, &*object, options)?;
@@ -103,7 +103,7 @@ pub(crate) async fn delete(
         }
     }
     let why = "the object has been modified; please try again";
-    Err(ApiError::conflict(names.group, names.plural, name, why))
+    Err(ApiError::conflict(&names.group, &names.plural, name, why))
 }
 
 fn preconditions(
@@ -121,7 +121,7 @@ fn preconditions(
             "the UID in the precondition ({uid}) does not match the UID in record ({own}). The \
              object might have been deleted and then recreated"
         );
-        return Err(ApiError::conflict(names.group, names.plural, name, &why));
+        return Err(ApiError::conflict(&names.group, &names.plural, name, &why));
     }
     let own = meta.resource_version.as_deref().unwrap_or_default();
     if let Some(version) = expected.resource_version.as_deref().filter(|version| *version != own) {
@@ -129,7 +129,7 @@ fn preconditions(
             "the ResourceVersion in the precondition ({version}) does not match the \
              ResourceVersion in record ({own}). The object might have been modified"
         );
-        return Err(ApiError::conflict(names.group, names.plural, name, &why));
+        return Err(ApiError::conflict(&names.group, &names.plural, name, &why));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coracle_api::selector::{FieldSelector, Selector};
 use coracle_store::Entry;
 
-use super::{Kind, Names, split};
+use super::{Kind, split};
 
 /// What is remembered of a stored object.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Selection {
         self.labels.matches(&facts.labels)
             && self.fields.matches(|field| {
                 own(field).unwrap_or_else(|| {
-                    let at = kind.selectable().iter().position(|known| *known == field);
+                    let at = kind.selectable().iter().position(|known| known == field);
                     at.and_then(|at| facts.fields.get(at)).map_or("", String::as_str)
                 })
             })
@@ -93,19 +93,8 @@ impl Selection {
         let known = |field: &str| {
             field == "metadata.name"
                 || field == "metadata.namespace" && kind.names().namespaced
-                || kind.selectable().contains(&field)
+                || kind.selectable().iter().any(|known| known == field)
         };
         self.fields.terms().iter().map(|term| term.field.as_str()).find(|field| !known(field))
-    }
-}
-
-impl Names {
-    /// `apps/v1`, or `v1` for the core group.
-    pub(crate) fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.to_owned()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
     }
 }

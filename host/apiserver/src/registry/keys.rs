@@ -1,12 +1,12 @@
 //! `/registry/<group>/<resource>/<namespace>/<name>`, without the namespace for cluster-scoped
 //! kinds; the core group is spelled `core`.
 
-use super::Names;
+use super::ApiResource;
 
 /// What every key of the kind, or of the kind in one namespace, begins with.
-pub(crate) fn prefix(names: &Names, namespace: &str) -> String {
-    let group = if names.group.is_empty() { "core" } else { names.group };
-    let plural = names.plural;
+pub(crate) fn prefix(names: &ApiResource, namespace: &str) -> String {
+    let group = if names.group.is_empty() { "core" } else { &names.group };
+    let plural = &names.plural;
     if namespace.is_empty() {
         format!("/registry/{group}/{plural}/")
     } else {
@@ -15,7 +15,7 @@ pub(crate) fn prefix(names: &Names, namespace: &str) -> String {
 }
 
 /// The key of one object.
-pub(crate) fn key(names: &Names, namespace: &str, name: &str) -> String {
+pub(crate) fn key(names: &ApiResource, namespace: &str, name: &str) -> String {
     let mut key = prefix(names, namespace);
     key.push_str(name);
     key

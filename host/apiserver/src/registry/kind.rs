@@ -1,6 +1,7 @@
 //! What the verbs need to know of a kind: `dyn Kind`. Built-in kinds say what is special about
 //! them by [`Strategy`] on their `k8s-openapi` type; [`Builtin`] makes the two meet.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use super::Object;
 use crate::error::{ApiError, Cause};
 use crate::validation;
 
-/// How a kind is called and which forms of it are served.
-#[derive(Clone, Debug)]
+/// How a built-in kind is called and which forms of it are served; [`ApiResource`] is the same for
+/// any kind.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Names {
     /// API group; empty for the core group.
     pub(crate) group: &'static str,
@@ -26,6 +28,50 @@ pub(crate) struct Names {
     pub(crate) namespaced: bool,
     /// Whether there is a `status` subresource.
     pub(crate) status: bool,
+}
+
+/// How a kind is called and which forms of it are served, once for as long as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiResource {
+    /// API group; empty for the core group.
+    pub(crate) group: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) plural: Arc<str>,
+    pub(crate) singular: Arc<str>,
+    pub(crate) short: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) namespaced: bool,
+    /// Whether there is a `status` subresource.
+    pub(crate) status: bool,
+}
+
+impl From<&Names> for ApiResource {
+    fn from(names: &Names) -> Self {
+        let owned = |list: &[&str]| list.iter().map(|&each| each.to_owned()).collect();
+        Self {
+            group: names.group.into(),
+            version: names.version.into(),
+            kind: names.kind.into(),
+            plural: names.plural.into(),
+            singular: names.singular.into(),
+            short: owned(names.short),
+            categories: owned(names.categories),
+            namespaced: names.namespaced,
+            status: names.status,
+        }
+    }
+}
+
+impl ApiResource {
+    /// `apps/v1`, or `v1` for the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
 }
 
 /// How a kind departs from the usual course of the verbs.
@@ -71,14 +117,14 @@ pub(crate) struct Decoded {
 }
 
 /// A column of `kubectl get`: `metav1.TableColumnDefinition`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// `string`, `integer`, `date`, ...
-    pub(crate) r#type: &'static str,
+    pub(crate) r#type: Cow<'static, str>,
     /// `name` for the column that holds the object's name, else empty.
-    pub(crate) format: &'static str,
-    pub(crate) description: &'static str,
+    pub(crate) format: Cow<'static, str>,
+    pub(crate) description: Cow<'static, str>,
     /// 0 for always, 1 for `-o wide` only.
     pub(crate) priority: i32,
 }
@@ -95,7 +141,7 @@ pub(crate) struct Scale {
 /// A kind of object as the verbs see it. One implementation for all built-in kinds; others for
 /// kinds that are defined at run time.
 pub(crate) trait Kind: Send + Sync + 'static {
-    fn names(&self) -> &'static Names;
+    fn names(&self) -> &ApiResource;
     fn rules(&self) -> Rules;
     /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
@@ -114,10 +160,10 @@ pub(crate) trait Kind: Send + Sync + 'static {
     /// Whether the kind accepts this as an object's name: a message if not.
     fn validate_name(&self, name: &str) -> Vec<String>;
     /// The fields that field selectors may name besides `metadata.name` and `metadata.namespace`.
-    fn selectable(&self) -> &'static [&'static str];
+    fn selectable(&self) -> &[String];
     /// Their values, in the same order.
     fn select(&self, object: &dyn Object) -> Vec<String>;
-    fn columns(&self) -> &'static [Column];
+    fn columns(&self) -> &[Column];
     fn row(&self, object: &dyn Object) -> Vec<serde_json::Value>;
     /// The default grace period of a deletion in seconds: 0 means at once.
     fn grace(&self, object: &dyn Object) -> i64;
@@ -172,11 +218,19 @@ pub(crate) trait Strategy:
 }
 
 /// A built-in kind.
-pub(crate) struct Builtin<T>(PhantomData<fn() -> T>);
+pub(crate) struct Builtin<T> {
+    names: ApiResource,
+    selectable: Vec<String>,
+    of: PhantomData<fn() -> T>,
+}
 
 impl<T: Strategy> Builtin<T> {
     pub(crate) fn kind() -> Arc<dyn Kind> {
-        Arc::new(Self(PhantomData))
+        Arc::new(Self {
+            names: ApiResource::from(&T::NAMES),
+            selectable: T::SELECTABLE.iter().map(|&field| field.to_owned()).collect(),
+            of: PhantomData,
+        })
     }
 }
 
@@ -208,8 +262,8 @@ fn read<T: DeserializeOwned>(json: &[u8], complaints: &mut Vec<String>) -> serde
 }
 
 impl<T: Strategy> Kind for Builtin<T> {
-    fn names(&self) -> &'static Names {
-        const { &T::NAMES }
+    fn names(&self) -> &ApiResource {
+        &self.names
     }
 
     fn rules(&self) -> Rules {
@@ -262,15 +316,15 @@ impl<T: Strategy> Kind for Builtin<T> {
         T::validate_name(name)
     }
 
-    fn selectable(&self) -> &'static [&'static str] {
-        T::SELECTABLE
+    fn selectable(&self) -> &[String] {
+        &self.selectable
     }
 
     fn select(&self, object: &dyn Object) -> Vec<String> {
         typed!(object, vec![]).select()
     }
 
-    fn columns(&self) -> &'static [Column] {
+    fn columns(&self) -> &[Column] {
         T::COLUMNS
     }
 

@@ -25,9 +25,11 @@ pub(crate) use delete::{DeleteOptions, Deleted, delete};
 pub(crate) use events::sweep as sweep_events;
 pub(crate) use facts::{Facts, Selection};
 pub(crate) use keys::{key, prefix, split};
-pub(crate) use kind::{Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy};
+pub(crate) use kind::{
+    ApiResource, Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy,
+};
 pub(crate) use object::Object;
-pub(crate) use table::{QUESTIONS, Registry, Resource};
+pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
 
 /// What a write knows besides its object.

@@ -50,7 +50,7 @@ pub(crate) async fn update(
             let creatable = kind.rules().create_on_update && part == Some(Part::Main);
             let new = if creatable { change.create() } else { None };
             let Some(new) = new else {
-                return Err(ApiError::not_found(names.group, names.plural, name));
+                return Err(ApiError::not_found(&names.group, &names.plural, name));
             };
             return Ok((create(write, new).await?, true));
         };
@@ -68,7 +68,7 @@ pub(crate) async fn update(
             return Ok((bytes, false));
         }
     }
-    Err(ApiError::conflict(names.group, names.plural, name, MODIFIED))
+    Err(ApiError::conflict(&names.group, &names.plural, name, MODIFIED))
 }
 
 /// Checks the revision that the caller builds on, if he gives one.
@@ -85,14 +85,14 @@ fn expect_version(kind: &dyn Kind, name: &str, new: &mut dyn Object, entry: &Ent
                 "metadata.resourceVersion",
                 "Invalid value: 0: must be specified for an update".into(),
             );
-            Err(ApiError::invalid(names.group, names.kind, name, vec![cause]))
+            Err(ApiError::invalid(&names.group, &names.kind, name, vec![cause]))
         }
         given => match given.parse::<Revision>() {
             Ok(revision) if revision == entry.modified => Ok(()),
-            Ok(_) => Err(ApiError::conflict(names.group, names.plural, name, MODIFIED)),
+            Ok(_) => Err(ApiError::conflict(&names.group, &names.plural, name, MODIFIED)),
             Err(_) => {
                 let cause = Cause::invalid("metadata.resourceVersion", given, "must be a number");
-                Err(ApiError::invalid(names.group, names.kind, name, vec![cause]))
+                Err(ApiError::invalid(&names.group, &names.kind, name, vec![cause]))
             }
         },
     }
@@ -112,7 +112,7 @@ fn check(
         let own = old.meta().uid.as_deref().unwrap_or_default();
         let why =
             format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
-        return Err(ApiError::conflict(names.group, names.plural, name, &why));
+        return Err(ApiError::conflict(&names.group, &names.plural, name, &why));
     }
     metadata::place(new, names.namespaced, old.meta().namespace.as_deref().unwrap_or_default())?;
     new.meta_mut().generation = old.meta().generation;
@@ -131,7 +131,7 @@ fn check(
     if causes.is_empty() {
         Ok(())
     } else {
-        Err(ApiError::invalid(names.group, names.kind, name, causes))
+        Err(ApiError::invalid(&names.group, &names.kind, name, causes))
     }
 }
 

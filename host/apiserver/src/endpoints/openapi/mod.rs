@@ -1,11 +1,12 @@
 //! OpenAPI v2 and v3: the table of kinds as documents that clients read to know what there is,
-//! what its fields mean, and how its lists are merged. Made once, when first asked for.
+//! what its fields mean, and how its lists are merged. Made when first asked for; when the table has
+//! changed, what has changed of it is made again.
 
 mod paths;
 mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use self::schemas::Definitions;
 use super::negotiate::{clauses, not_acceptable};
 use crate::error::{ApiError, Result};
-use crate::registry::Kind;
+use crate::registry::{Kind, Table};
 
 const TITLE: &str = "Kubernetes";
 /// How long a document may be kept whose address names its content: a year.
@@ -44,34 +45,84 @@ impl Document {
     }
 }
 
+/// The documents of the table of the moment.
+#[derive(Default)]
+pub(crate) struct OpenApi(Mutex<Option<(Arc<Table>, Arc<Documents>)>>);
+
+impl OpenApi {
+    /// The documents of `table`.
+    pub(crate) fn of(&self, table: &Arc<Table>) -> Result<Arc<Documents>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, documents)) = &*made
+            && Arc::ptr_eq(known, table)
+        {
+            return Ok(documents.clone());
+        }
+        let before = made.as_ref().map(|(_, documents)| &**documents);
+        let documents = Arc::new(Documents::new(table.kinds(), before)?);
+        *made = Some((table.clone(), documents.clone()));
+        Ok(documents)
+    }
+}
+
 /// Every OpenAPI document of a table of kinds.
-#[derive(Clone, Debug)]
 pub(crate) struct Documents {
-    v2: Document,
+    kinds: Vec<Arc<dyn Kind>>,
+    /// Few ask for it, and it is large.
+    v2: OnceLock<Document>,
     v3_index: Document,
     /// By `api/v1`, `apis/apps/v1`, ...
-    v3: BTreeMap<String, Document>,
+    v3: BTreeMap<String, Version>,
+}
+
+/// What is served of one group and version.
+#[derive(Clone)]
+struct Version {
+    kinds: Vec<Arc<dyn Kind>>,
+    document: Document,
 }
 
 impl Documents {
-    pub(crate) fn new(kinds: &[Arc<dyn Kind>]) -> Result<Self> {
+    /// The documents of `kinds`; those that are as they were `before` are taken from there.
+    fn new(kinds: &[Arc<dyn Kind>], before: Option<&Self>) -> Result<Self> {
         let mut v3 = BTreeMap::new();
         let versions: BTreeSet<_> = kinds.iter().map(|kind| root(&**kind)).collect();
         for version in versions {
             let own: Vec<_> =
                 kinds.iter().filter(|kind| root(&***kind) == version).cloned().collect();
-            v3.insert(version, Document::new(&document(&own, Form::V3))?);
+            let same = |known: &&Version| {
+                known.kinds.len() == own.len()
+                    && known.kinds.iter().zip(&own).all(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            let kept = before.and_then(|before| before.v3.get(&version)).filter(same).cloned();
+            let made = match kept {
+                Some(kept) => kept,
+                None => {
+                    let document = Document::new(&document(&own, Form::V3))?;
+                    Version { kinds: own, document }
+                }
+            };
+            v3.insert(version, made);
         }
-        let index = v3.iter().map(|(path, document)| {
-            let url = format!("/openapi/v3/{path}?hash={}", document.hash);
+        let index = v3.iter().map(|(path, version)| {
+            let url = format!("/openapi/v3/{path}?hash={}", version.document.hash);
             (path.clone(), json!({ "serverRelativeURL": url }))
         });
         let index = json!({ "paths": index.collect::<Map<_, _>>() });
         Ok(Self {
-            v2: Document::new(&document(kinds, Form::V2))?,
+            kinds: kinds.to_vec(),
+            v2: OnceLock::new(),
             v3_index: Document::new(&index)?,
             v3,
         })
+    }
+
+    fn v2(&self) -> Result<&Document> {
+        if let Some(made) = self.v2.get() {
+            return Ok(made);
+        }
+        let made = Document::new(&document(&self.kinds, Form::V2))?;
+        Ok(self.v2.get_or_init(|| made))
     }
 
     /// The answer for `/openapi/v2`, `/openapi/v3` and what is below; `segments` begin with
@@ -83,10 +134,11 @@ impl Documents {
         headers: &HeaderMap,
     ) -> Result<Response<Body>> {
         let document = match segments {
-            [_, "v2"] => &self.v2,
+            [_, "v2"] => self.v2()?,
             [_, "v3"] => &self.v3_index,
             [_, "v3", path @ ..] => {
-                self.v3.get(&path.join("/")).ok_or_else(ApiError::no_such_path)?
+                let version = self.v3.get(&path.join("/")).ok_or_else(ApiError::no_such_path)?;
+                &version.document
             }
             _ => return Err(ApiError::no_such_path()),
         };
@@ -127,7 +179,7 @@ fn accepts_json(accept: &str) -> bool {
 /// Where a kind's version is served: `api/v1` or `apis/apps/v1`.
 fn root(kind: &dyn Kind) -> String {
     let names = kind.names();
-    match names.group {
+    match &*names.group {
         "" => format!("api/{}", names.version),
         group => format!("apis/{group}/{}", names.version),
     }

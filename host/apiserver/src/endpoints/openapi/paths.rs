@@ -7,7 +7,7 @@ use super::schemas::{
     BINDING, DELETE_OPTIONS, Definitions, EVICTION, PATCH, SCALE, STATUS, definition, gvk,
     is_kubernetes,
 };
-use crate::registry::{Kind, Names};
+use crate::registry::{ApiResource, Kind};
 
 const JSON: &[&str] = &["application/json", "application/yaml"];
 const STREAMS: &[&str] = &["application/json", "application/yaml", "application/json;stream=watch"];
@@ -123,7 +123,9 @@ pub(super) fn of_kind(
     definitions: &Definitions,
 ) -> Map<String, Value> {
     let names = kind.names();
-    let Names { group, version, kind: name, plural, namespaced, .. } = *names;
+    let ApiResource { group, version, kind: name, plural, .. } = names;
+    let (group, version, name) = (&**group, &**version, &**name);
+    let namespaced = names.namespaced;
     let own = definition(names);
     let package = pascal(if group.is_empty() { "core" } else { short(group) });
     let scope = if namespaced { "Namespaced" } else { "" };

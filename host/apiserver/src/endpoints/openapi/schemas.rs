@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Form;
 use crate::patch::{Field, Schema};
-use crate::registry::{Kind, Names};
+use crate::registry::{ApiResource, Kind};
 
 /// Where v3 keeps its definitions, and v2.
 const V3_PREFIX: &str = "#/components/schemas/";
@@ -35,9 +35,9 @@ pub(super) struct Definitions {
 }
 
 /// `io.k8s.api.apps.v1.Deployment`, or `dev.coracle.v1.Module`.
-pub(super) fn definition(names: &Names) -> String {
-    let Names { group, version, kind, .. } = names;
-    match *group {
+pub(super) fn definition(names: &ApiResource) -> String {
+    let ApiResource { group, version, kind, .. } = names;
+    match &**group {
         "" => format!("io.k8s.api.core.{version}.{kind}"),
         group if is_kubernetes(group) => {
             let package = group.split('.').next().unwrap_or(group);
@@ -88,7 +88,7 @@ impl Definitions {
             let names = kind.names();
             let name = definition(names);
             if let Some(schema) = all.get_mut(&name) {
-                mark(schema, gvk(names.group, names.version, names.kind));
+                mark(schema, gvk(&names.group, &names.version, &names.kind));
             }
             all.insert(format!("{name}List"), list(names, &name));
         }
@@ -251,7 +251,7 @@ fn describe(schema: &mut Map<String, Value>, known: &Field) {
 }
 
 /// The schema of a list of a kind.
-fn list(names: &Names, item: &str) -> Value {
+fn list(names: &ApiResource, item: &str) -> Value {
     let kind = format!("{}List", names.kind);
     json!({
         "description": format!("{kind} is a list of {} objects.", names.kind),
@@ -270,7 +270,7 @@ fn list(names: &Names, item: &str) -> Value {
                 "allOf": [{ "$ref": format!("{V3_PREFIX}{LIST_META}") }],
             },
         },
-        "x-kubernetes-group-version-kind": [gvk(names.group, names.version, &kind)],
+        "x-kubernetes-group-version-kind": [gvk(&names.group, &names.version, &kind)],
     })
 }
 

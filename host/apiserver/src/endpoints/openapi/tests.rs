@@ -1,7 +1,7 @@
 use super::*;
 
 fn documents() -> Documents {
-    Documents::new(&crate::kinds::table()).unwrap()
+    Documents::new(&crate::kinds::table(), None).unwrap()
 }
 
 fn json(document: &Document) -> Value {
@@ -25,7 +25,9 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_reference_leads_somewhere() {
     let documents = documents();
-    for document in documents.v3.values().chain([&documents.v2]) {
+    for document in
+        documents.v3.values().map(|version| &version.document).chain([documents.v2().unwrap()])
+    {
         let document = json(document);
         let mut found = BTreeSet::new();
         references(&document, &mut found);
@@ -40,7 +42,7 @@ fn every_reference_leads_somewhere() {
 #[test]
 fn patches_know_field_validation_and_merge_keys() {
     let documents = documents();
-    let apps = json(&documents.v3["apis/apps/v1"]);
+    let apps = json(&documents.v3["apis/apps/v1"].document);
     let patch = &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     let parameters = patch["parameters"].as_array().unwrap();
     assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
@@ -60,7 +62,7 @@ fn patches_know_field_validation_and_merge_keys() {
 
 #[test]
 fn v2_speaks_v2() {
-    let v2 = json(&documents().v2);
+    let v2 = json(documents().v2().unwrap());
     assert_eq!(v2["swagger"], "2.0");
     let pod = &v2["definitions"]["io.k8s.api.core.v1.Pod"];
     assert_eq!(pod["properties"]["spec"]["$ref"], "#/definitions/io.k8s.api.core.v1.PodSpec");
@@ -72,7 +74,7 @@ fn v2_speaks_v2() {
 #[test]
 fn own_kinds_are_described() {
     let documents = documents();
-    let own = json(&documents.v3["apis/coracle.dev/v1"]);
+    let own = json(&documents.v3["apis/coracle.dev/v1"].document);
     let module = &own["components"]["schemas"]["dev.coracle.v1.Module"];
     assert_eq!(module["x-kubernetes-group-version-kind"][0]["kind"], "Module");
     let patch =
@@ -87,7 +89,7 @@ fn answers() {
     let mut headers = HeaderMap::new();
     let index = documents.answer(&["openapi", "v3"], None, &headers).unwrap();
     assert_eq!(index.status(), StatusCode::OK);
-    let core = &documents.v3["api/v1"];
+    let core = &documents.v3["api/v1"].document;
     let path = &["openapi", "v3", "api", "v1"];
     let kept = documents.answer(path, Some(&core.hash), &headers).unwrap();
     assert_eq!(kept.headers()[header::CACHE_CONTROL], FOR_GOOD);
