@@ -70,6 +70,10 @@ impl Strategy for Service {
         if part == Part::Main { validation::service_update(self, old) } else { vec![] }
     }
 
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        self.spec.as_ref().map(ignored).unwrap_or_default()
+    }
+
     fn validate_name(name: &str) -> Vec<String> {
         validation::dns_1035_label(name)
     }
@@ -97,6 +101,29 @@ impl Strategy for Service {
             json!(or_none(Some(&selector))),
         ]
     }
+}
+
+/// What the service says in vain.
+fn ignored(spec: &ServiceSpec) -> Vec<String> {
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let type_ = spec.type_.as_deref().unwrap_or_default();
+    let mut ignored = vec![];
+    if type_ != "ExternalName" && given(&spec.external_name) {
+        let text = r#"spec.externalName is ignored when spec.type is not "ExternalName""#;
+        ignored.push(text.to_owned());
+    }
+    if type_ != "ExternalName" && spec.cluster_ip.as_deref() == Some("None") {
+        let affine = spec.session_affinity.as_deref().is_some_and(|kind| kind != "None");
+        let addresses = spec.external_ips.as_ref().is_some_and(|all| !all.is_empty());
+        let fields = [
+            ("spec.loadBalancerIP", given(&spec.load_balancer_ip)),
+            ("spec.externalIPs", addresses),
+            ("spec.SessionAffinity", affine),
+        ];
+        let said = fields.iter().filter(|(_, said)| *said);
+        ignored.extend(said.map(|(field, _)| format!("{field} is ignored for headless services")));
+    }
+    ignored
 }
 
 fn kind(spec: &ServiceSpec) -> &str {

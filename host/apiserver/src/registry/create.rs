@@ -50,6 +50,8 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         if !causes.is_empty() {
             return Err(ApiError::invalid(&names.group, &names.kind, &name, causes));
         }
+        let warnings = kind.warnings(&*object, None);
+        warnings.into_iter().for_each(|text| write.warnings.add(text));
         let attributes = Attributes { operation: Operation::Create, write, name: &name };
         server.admission.validate(&attributes, Some(&*object), None).await?;
         if versioned && !write.dry_run {

@@ -157,6 +157,8 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn validate(&self, object: &dyn Object) -> Vec<Cause>;
     /// The faults of a change, [`Kind::validate`]'s not included.
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause>;
+    /// What the writer of a valid object should know all the same. `old` is what it replaces.
+    fn warnings(&self, new: &dyn Object, old: Option<&dyn Object>) -> Vec<String>;
     /// Whether the kind accepts this as an object's name: a message if not.
     fn validate_name(&self, name: &str) -> Vec<String>;
     /// The fields that field selectors may name besides `metadata.name` and `metadata.namespace`.
@@ -197,6 +199,9 @@ pub(crate) trait Strategy:
         vec![]
     }
     fn validate_update(&self, _old: &Self, _part: Part) -> Vec<Cause> {
+        vec![]
+    }
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
         vec![]
     }
     fn validate_name(name: &str) -> Vec<String> {
@@ -310,6 +315,10 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {
         typed!(new, vec![]).validate_update(typed!(old, vec![]), part)
+    }
+
+    fn warnings(&self, new: &dyn Object, old: Option<&dyn Object>) -> Vec<String> {
+        typed!(new, vec![]).warnings(old.and_then(|old| old.downcast_ref::<T>()))
     }
 
     fn validate_name(&self, name: &str) -> Vec<String> {

@@ -61,6 +61,10 @@ pub(crate) async fn update(
         server.admission.admit(&attributes, &mut *new, Some(&*old)).await?;
         let held = server.allocators.begin_update(write, &mut *new, &*old).await?;
         check(kind, name, part, &mut *new, &*old)?;
+        if part == Some(Part::Main) {
+            let warnings = kind.warnings(&*new, Some(&*old));
+            warnings.into_iter().for_each(|text| write.warnings.add(text));
+        }
         server.admission.validate(&attributes, Some(&*new), Some(&*old)).await?;
         let written = put(write, &entry, &mut *new, &*old).await;
         drop(held);

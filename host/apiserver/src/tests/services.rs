@@ -67,3 +67,13 @@ async fn node_ports_come_and_go_with_the_type() {
     let plain = server.patch(&path, "merge-patch", patch).await.is(200);
     assert!(plain["spec"]["ports"][0].get("nodePort").is_none(), "{plain}");
 }
+
+#[tokio::test]
+async fn what_is_said_in_vain_is_warned_of() {
+    let server = Server::new().await;
+    let spec = json!({ "clusterIP": "None", "sessionAffinity": "ClientIP" });
+    let answer = server.post(SERVICES, service("web", spec)).await;
+    answer.is(201);
+    let warnings: Vec<_> = answer.headers.get_all(http::header::WARNING).iter().collect();
+    assert_eq!(warnings, [r#"299 - "spec.SessionAffinity is ignored for headless services""#]);
+}
