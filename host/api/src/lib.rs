@@ -2,6 +2,7 @@
 //! clock's source and the dice' seed. May import no other room.
 
 pub mod capabilities;
+pub mod cause;
 pub mod clock;
 pub mod conditions;
 pub mod dice;
