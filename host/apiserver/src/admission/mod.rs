@@ -2,6 +2,7 @@
 //! order of one list. Plugins may read the store; they never write.
 
 mod namespace_lifecycle;
+mod pod_security;
 mod priority;
 mod service_account;
 mod tolerations;
@@ -72,6 +73,7 @@ impl Default for Admission {
             Box::new(service_account::ServiceAccount),
             Box::new(tolerations::DefaultTolerationSeconds),
             Box::new(priority::Priority),
+            Box::new(pod_security::PodSecurity),
         ])
     }
 }

@@ -10,7 +10,7 @@ use super::{Kind, split};
 /// What is remembered of a stored object.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The values of the kind's selectable fields, in their order.
     fields: Vec<String>,
     /// Whether the object is being deleted.

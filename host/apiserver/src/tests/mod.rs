@@ -1,6 +1,7 @@
 //! The whole server over the memory store, asked as callers ask it.
 
 mod access;
+mod admission;
 mod client;
 mod deletion;
 mod lists;
