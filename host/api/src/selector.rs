@@ -399,6 +399,16 @@ impl FieldSelector {
         &self.terms
     }
 
+    /// The same conditions on fields that are called otherwise, or the first field that has no
+    /// other name.
+    pub fn renamed(mut self, rename: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        for term in &mut self.terms {
+            let field = rename(&term.field);
+            term.field = field.ok_or_else(|| std::mem::take(&mut term.field))?;
+        }
+        Ok(self)
+    }
+
     /// The one value that `field` must have, if the selector says so.
     pub fn exact(&self, field: &str) -> Option<&str> {
         let term = self.terms.iter().find(|term| term.field == field && !term.negated)?;

@@ -14,7 +14,7 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = WriteOptions::read(&call.params, "CreateOptions")?;
     let json = body::json(call, body).await?;
-    let object = decode(kind, &json, options.field_validation, &call.warnings)?;
+    let object = decode(kind, &json, options.field_validation, &call.warnings).await?;
     let written = registry::create(call.write(kind, options.dry_run), object).await?;
-    respond::object(kind, StatusCode::CREATED, output, written)
+    respond::object(kind, StatusCode::CREATED, output, written).await
 }

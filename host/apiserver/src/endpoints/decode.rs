@@ -7,14 +7,15 @@ use crate::error::{ApiError, Result};
 use crate::registry::{Decoded, Kind, Object};
 use crate::warnings::Warnings;
 
-/// A decoded and completed object. Complaints become warnings or an error.
-pub(super) fn decode(
+/// A decoded and completed object in the version that is stored. Complaints become warnings or an
+/// error.
+pub(super) async fn decode(
     kind: &dyn Kind,
     json: &[u8],
     validation: FieldValidation,
     warnings: &Warnings,
 ) -> Result<Box<dyn Object>> {
-    let Decoded { mut object, complaints } =
+    let Decoded { object, complaints } =
         kind.decode(json).map_err(|error| better(kind, json, error))?;
     if !complaints.is_empty() {
         match validation {
@@ -33,8 +34,19 @@ pub(super) fn decode(
             }
         }
     }
+    complete(kind, object).await
+}
+
+/// A decoded object with its defaults, in the version that is stored.
+pub(super) async fn complete(
+    kind: &dyn Kind,
+    mut object: Box<dyn Object>,
+) -> Result<Box<dyn Object>> {
     kind.default(&mut *object);
-    Ok(object)
+    match kind.conversion() {
+        None => Ok(object),
+        Some(conversion) => conversion.to_hub(object).await,
+    }
 }
 
 pub(super) fn strict(complaints: &[String]) -> String {

@@ -32,9 +32,9 @@ pub(super) async fn one(
     match registry::delete(call.write(kind, dry_run), name, options).await? {
         Deleted::Gone(object, encoded) => {
             if kind.rules().returns_deleted {
-                return respond::object(kind, StatusCode::OK, output, encoded);
+                return respond::object(kind, StatusCode::OK, output, encoded).await;
             }
-            let names = kind.names();
+            let names = kind.hub().names();
             let uid = object.meta().uid.clone().unwrap_or_default();
             let mut details = json!({ "name": name, "kind": names.plural, "uid": uid });
             if !names.group.is_empty() {
@@ -45,7 +45,7 @@ pub(super) async fn one(
         Deleted::Pending(encoded) => {
             let accepted = options.orphan_dependents == Some(false);
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
-            respond::object(kind, status, output, encoded)
+            respond::object(kind, status, output, encoded).await
         }
     }
 }
@@ -69,5 +69,5 @@ pub(super) async fn collection(call: &Call, kind: &dyn Kind, body: Body) -> Resu
         }
     }
     drop(results);
-    list::show(kind, output, &listed)
+    list::show(kind, output, &listed).await
 }

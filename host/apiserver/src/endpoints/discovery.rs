@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::negotiate::{Output, clauses, not_acceptable};
 use super::{respond, subresources};
@@ -103,7 +106,11 @@ fn resource_list(table: &Table, group: &str, version: &str) -> Result<Value> {
             Resource::Stored(_) => STORED,
             Resource::Virtual(_) => &["create"],
         };
-        list.push(described(names, verbs));
+        let mut entry = described(names, verbs);
+        if let Resource::Stored(kind) = &resource {
+            entry["storageVersionHash"] = json!(storage_version_hash(kind.hub().names()));
+        }
+        list.push(entry);
         if let Resource::Stored(kind) = &resource {
             for sub in subresources::of(&**kind) {
                 let mut entry = json!({
@@ -133,6 +140,14 @@ fn resource_list(table: &Table, group: &str, version: &str) -> Result<Value> {
         "groupVersion": group_version,
         "resources": list,
     }))
+}
+
+/// Tells apart the versions in which objects are kept: what is kept in one may have to be written
+/// again when it changes.
+fn storage_version_hash(names: &ApiResource) -> String {
+    let ApiResource { group, version, kind, .. } = names;
+    let hash = Sha256::digest(format!("{group}/{version}/{kind}"));
+    STANDARD.encode(&hash[..8])
 }
 
 fn described(names: &ApiResource, verbs: &[&str]) -> Value {

@@ -16,7 +16,7 @@ pub(super) async fn update(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
     let json = body::json(call, body).await?;
-    let mut sent = decode(kind, &json, options.field_validation, &call.warnings)?;
+    let mut sent = decode(kind, &json, options.field_validation, &call.warnings).await?;
     same_object(call, &mut *sent)?;
     let sent = sent.downcast_ref::<Namespace>().ok_or_else(ApiError::no_such_path)?.clone();
     let mut release = |_: &Entry, old: &dyn Object| -> Result<Box<dyn Object>> {
@@ -32,5 +32,5 @@ pub(super) async fn update(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     };
     let write = call.write(kind, options.dry_run);
     let (written, _) = registry::update(write, &call.target.name, None, &mut release).await?;
-    respond::object(kind, StatusCode::OK, output, written)
+    respond::object(kind, StatusCode::OK, output, written).await
 }

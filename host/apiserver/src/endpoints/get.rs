@@ -17,9 +17,9 @@ pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> 
             return Err(ApiError::future(asked, current));
         }
     }
-    let names = kind.names();
+    let names = kind.hub().names();
     let entry = call.server.store.get(&key(names, &target.namespace, &target.name)).await?;
     let entry =
         entry.ok_or_else(|| ApiError::not_found(&names.group, &names.plural, &target.name))?;
-    respond::object(kind, StatusCode::OK, output, entry.value.clone())
+    respond::object(kind, StatusCode::OK, output, entry.value.clone()).await
 }

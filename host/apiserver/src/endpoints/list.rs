@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use coracle_store::{Entry, Error as StoreError, Range, Revision};
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -65,11 +65,12 @@ pub(super) async fn list(call: &Call, kind: &dyn Kind) -> Result<Response<Body>>
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = ListOptions::read(call, kind)?;
     let listed = select(call, kind, &options).await?;
-    show(kind, output, &listed)
+    show(kind, output, &listed).await
 }
 
 /// The objects that a list is about.
 pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) -> Result<Listed> {
+    let kind = kind.hub();
     let names = kind.names();
     let store = &call.server.store;
     let namespace = &call.target.namespace;
@@ -164,7 +165,11 @@ fn stale_continue(prefix: &str, after: Option<&str>) -> Result<ApiError> {
     Ok(ApiError { continue_at: Some(Continue::encode(None, start)?), ..error })
 }
 
-pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<Response<Body>> {
+pub(super) async fn show(
+    kind: &dyn Kind,
+    output: Output,
+    listed: &Listed,
+) -> Result<Response<Body>> {
     let mut metadata = json!({ "resourceVersion": listed.revision.to_string() });
     if let Some(token) = &listed.continue_at {
         metadata["continue"] = json!(token);
@@ -173,11 +178,11 @@ pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<R
         metadata["remainingItemCount"] = json!(remaining);
     }
     let metadata = metadata.to_string();
-    let entries = &listed.entries;
+    let items = Items::of(kind, &listed.entries).await?;
     let body = match output.view {
         View::Object => {
             let names = kind.names();
-            let size: usize = entries.iter().map(|entry| entry.value.len() + 1).sum();
+            let size: usize = items.iter().map(|item| item.len() + 1).sum();
             let mut body = BytesMut::with_capacity(size + 256);
             let head = format!(
                 r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
@@ -185,8 +190,8 @@ pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<R
                 names.api_version()
             );
             body.put_slice(head.as_bytes());
-            separated(entries, &mut body, |entry, body| {
-                body.put_slice(&entry.value);
+            separated(&items, &mut body, |item, body| {
+                body.put_slice(item);
                 Ok(())
             })?;
             body
@@ -197,17 +202,15 @@ pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<R
                 r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{metadata},"items":["#
             );
             body.put_slice(head.as_bytes());
-            separated(entries, &mut body, |entry, body| {
-                body.put_slice(&table::metadata(kind, &entry.value)?);
+            separated(&items, &mut body, |item, body| {
+                body.put_slice(&table::metadata(kind, item)?);
                 Ok(())
             })?;
             body
         }
         View::Table(include) => {
             let mut body = table::head(kind, true, &metadata)?;
-            separated(entries, &mut body, |entry, body| {
-                table::row(kind, include, &entry.value, body)
-            })?;
+            separated(&items, &mut body, |item, body| table::row(kind, include, item, body))?;
             body
         }
     };
@@ -216,16 +219,38 @@ pub(super) fn show(kind: &dyn Kind, output: Output, listed: &Listed) -> Result<R
     respond::raw(StatusCode::OK, output, body.freeze())
 }
 
+/// The objects of a list in the version that was asked for.
+enum Items<'a> {
+    Stored(&'a [Arc<Entry>]),
+    Converted(Vec<Bytes>),
+}
+
+impl<'a> Items<'a> {
+    async fn of(kind: &dyn Kind, entries: &'a [Arc<Entry>]) -> Result<Self> {
+        let Some(conversion) = kind.conversion() else { return Ok(Self::Stored(entries)) };
+        let stored = entries.iter().map(|entry| entry.value.clone()).collect();
+        Ok(Self::Converted(conversion.from_hub(stored).await?))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        let (entries, converted) = match self {
+            Self::Stored(entries) => (*entries, &[][..]),
+            Self::Converted(converted) => (&[][..], &converted[..]),
+        };
+        entries.iter().map(|entry| &entry.value).chain(converted)
+    }
+}
+
 fn separated(
-    entries: &[Arc<Entry>],
+    items: &Items<'_>,
     body: &mut BytesMut,
-    mut put: impl FnMut(&Entry, &mut BytesMut) -> Result<()>,
+    mut put: impl FnMut(&Bytes, &mut BytesMut) -> Result<()>,
 ) -> Result<()> {
-    for (at, entry) in entries.iter().enumerate() {
+    for (at, item) in items.iter().enumerate() {
         if at > 0 {
             body.put_u8(b',');
         }
-        put(entry, body)?;
+        put(item, body)?;
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ impl Call {
     fn write<'a>(&'a self, kind: &'a dyn Kind, dry_run: bool) -> Write<'a> {
         Write {
             server: &self.server,
-            kind,
+            kind: kind.hub(),
             namespace: &self.target.namespace,
             subresource: &self.target.subresource,
             dry_run,

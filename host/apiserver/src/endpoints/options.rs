@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coracle_api::selector::FieldSelector;
 use coracle_store::Revision;
 
 use super::Call;
@@ -219,15 +220,22 @@ pub(super) fn selection(params: &Params, kind: &dyn Kind) -> Result<Selection> {
         .parse()
         .map_err(|error| ApiError::bad_request(format!("unable to parse requirement: {error}")))?;
     let fields = params.get("fieldSelector").unwrap_or_default();
-    let fields = fields.parse().map_err(|error: coracle_api::selector::SelectorError| {
-        ApiError::bad_request(error.to_string())
-    })?;
-    let selection = Selection { labels, fields };
-    match selection.unsupported(kind) {
-        Some(field) => {
-            let message = format!("field label not supported: {field}");
-            Err(ApiError::bad_request(message))
+    let fields: FieldSelector =
+        fields.parse().map_err(|error: coracle_api::selector::SelectorError| {
+            ApiError::bad_request(error.to_string())
+        })?;
+    let unsupported =
+        |field: &str| ApiError::bad_request(format!("field label not supported: {field}"));
+    let fields = match kind.conversion() {
+        None => fields,
+        Some(conversion) => {
+            let rename = |field: &str| conversion.field(field).map(str::to_owned);
+            fields.renamed(&rename).map_err(|field| unsupported(&field))?
         }
+    };
+    let selection = Selection { labels, fields };
+    match selection.unsupported(kind.hub()) {
+        Some(field) => Err(unsupported(field)),
         None => Ok(selection),
     }
 }

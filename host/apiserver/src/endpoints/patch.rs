@@ -1,12 +1,13 @@
 //! An object changed by a patch, tried again on newer states until it fits.
 
+use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
 use coracle_store::Entry;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
-use super::decode::strict;
+use super::decode::{complete, strict};
 use super::negotiate::Output;
 use super::options::{FieldValidation, WriteOptions};
 use super::{Call, body, respond, update};
@@ -50,18 +51,22 @@ struct Patching<'a> {
     validation: FieldValidation,
 }
 
+#[async_trait]
 impl Change for Patching<'_> {
-    fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
-        let current = serde_json::from_slice(&entry.value).map_err(ApiError::internal)?;
-        let names = self.kind.names();
-        let schema = Schema::of_kind(&names.group, &names.version, &names.kind);
+    async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
+        let current = self.kind.shown(entry.value.clone()).await?;
+        let current = serde_json::from_slice(&current).map_err(ApiError::internal)?;
+        let schema = [self.kind, self.kind.hub()].into_iter().find_map(|kind| {
+            let names = kind.names();
+            Schema::of_kind(&names.group, &names.version, &names.kind)
+        });
         let patched = self.patch.apply(current, schema)?;
         let json = serde_json::to_vec(&patched).map_err(ApiError::internal)?;
         let invalid = |why: &str| {
             let value = String::from_utf8_lossy(&json).into_owned();
             ApiError::invalid("", "", "", vec![Cause::invalid("patch", value, why)])
         };
-        let Decoded { mut object, complaints } =
+        let Decoded { object, complaints } =
             self.kind.decode(&json).map_err(|error| invalid(&error.message))?;
         match self.validation {
             FieldValidation::Strict if !complaints.is_empty() => {
@@ -72,7 +77,7 @@ impl Change for Patching<'_> {
             }
             FieldValidation::Strict | FieldValidation::Ignore => {}
         }
-        self.kind.default(&mut *object);
+        let mut object = complete(self.kind, object).await?;
         let meta = object.meta_mut();
         // A patch that takes the identity away means the object that it was applied to.
         let before = old.meta();
@@ -98,5 +103,5 @@ pub(super) async fn patch(
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;
     let (written, _) = registry::update(write, name, Some(part), &mut patching).await?;
-    respond::object(kind, StatusCode::OK, output, written)
+    respond::object(kind, StatusCode::OK, output, written).await
 }

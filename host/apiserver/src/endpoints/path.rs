@@ -1,5 +1,7 @@
 //! Everything that is no resource: discovery, health, version, metrics, the index.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use coracle_api::version;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use super::negotiate::Output;
 use super::{discovery, health, respond};
 use crate::error::{ApiError, Result};
-use crate::registry::prefix;
+use crate::registry::{Kind, prefix};
 use crate::request::Params;
 use crate::server::Server;
 
@@ -103,7 +105,8 @@ fn build(server: &Server) -> Value {
 }
 
 async fn metrics(server: &Server) -> Result<Response<Body>> {
-    for kind in server.registry.table().kinds() {
+    let stored = |kind: &&Arc<dyn Kind>| kind.conversion().is_none();
+    for kind in server.registry.table().kinds().iter().filter(stored) {
         let names = kind.names();
         let count = server.store.count(&prefix(names, "")).await?;
         server.metrics.stored(names, count);

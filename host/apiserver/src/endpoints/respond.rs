@@ -20,13 +20,14 @@ pub(super) fn raw(status: StatusCode, output: Output, body: Bytes) -> Result<Res
     Ok(response)
 }
 
-/// An answer with one object of a kind.
-pub(super) fn object(
+/// An answer with one stored object, in the version of `kind`.
+pub(super) async fn object(
     kind: &dyn Kind,
     status: StatusCode,
     output: Output,
     encoded: Bytes,
 ) -> Result<Response<Body>> {
+    let encoded = kind.shown(encoded).await?;
     let body = match output.view {
         View::Object => encoded,
         View::Metadata => Bytes::from(table::metadata(kind, &encoded)?),

@@ -1,5 +1,6 @@
 //! The `scale` subresource: `autoscaling/v1 Scale` as a view of an object.
 
+use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
 use coracle_store::Entry;
@@ -34,6 +35,7 @@ fn view(kind: &dyn Kind, object: &dyn Object) -> Result<Scale> {
     })
 }
 
+/// `kind` and the object are of the version that is stored.
 fn answer(call: &Call, kind: &dyn Kind, object: &[u8]) -> Result<Response<Body>> {
     let output = Output::negotiate(&call.headers, &call.params)?;
     let scale = view(kind, &*kind.restore(object)?)?;
@@ -43,6 +45,7 @@ fn answer(call: &Call, kind: &dyn Kind, object: &[u8]) -> Result<Response<Body>>
 }
 
 pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> {
+    let kind = kind.hub();
     let names = kind.names();
     let target = &call.target;
     let entry = call.server.store.get(&key(names, &target.namespace, &target.name)).await?;
@@ -62,8 +65,9 @@ struct Rescale<'a> {
     scaling: Scaling,
 }
 
+#[async_trait]
 impl Change for Rescale<'_> {
-    fn apply(&mut self, _entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
+    async fn apply(&mut self, _entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
         let scale = match &self.scaling {
             Scaling::Replace(scale) => Scale::clone(scale),
             Scaling::Patch(patch) => {
@@ -124,6 +128,7 @@ async fn rescale(
     scaling: Scaling,
     dry_run: bool,
 ) -> Result<Response<Body>> {
+    let kind = kind.hub();
     let mut change = Rescale { kind, scaling };
     let write = call.write(kind, dry_run);
     let (written, _) =

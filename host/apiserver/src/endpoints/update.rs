@@ -1,5 +1,6 @@
 //! An object, or its status, replaced by what the caller sends.
 
+use async_trait::async_trait;
 use axum::body::Body;
 use coracle_store::Entry;
 use http::{Response, StatusCode};
@@ -13,8 +14,9 @@ use crate::registry::{self, Change, Kind, Object, Part};
 
 struct Replace(Box<dyn Object>);
 
+#[async_trait]
 impl Change for Replace {
-    fn apply(&mut self, _entry: &Entry, _old: &dyn Object) -> Result<Box<dyn Object>> {
+    async fn apply(&mut self, _entry: &Entry, _old: &dyn Object) -> Result<Box<dyn Object>> {
         Ok(self.0.boxed_clone())
     }
 
@@ -32,14 +34,14 @@ pub(super) async fn update(
     let output = Output::negotiate(&call.headers, &call.params)?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
     let json = body::json(call, body).await?;
-    let mut object = decode(kind, &json, options.field_validation, &call.warnings)?;
+    let mut object = decode(kind, &json, options.field_validation, &call.warnings).await?;
     same_object(call, &mut *object)?;
     let name = &call.target.name;
     let write = call.write(kind, options.dry_run);
     let (written, created) =
         registry::update(write, name, Some(part), &mut Replace(object)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    respond::object(kind, status, output, written)
+    respond::object(kind, status, output, written).await
 }
 
 /// Refuses a body that speaks of another object than the path.

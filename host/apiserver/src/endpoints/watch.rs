@@ -56,7 +56,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
     let output = Output::negotiate_stream(&call.headers, &call.params)?;
     let options = ListOptions::read(&call, &*kind)?;
     let store = &call.server.store;
-    let names = kind.names();
+    let names = kind.hub().names();
     let from_now = options.version.is_none_or(|version| version == 0);
     let with_state = options.initial_events.unwrap_or(from_now);
     if let Some(asked) = options.version {
@@ -91,7 +91,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
         timeouts::BOOKMARK,
     );
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (counted, sent) = call.server.metrics.watch(names);
+    let (counted, sent) = call.server.metrics.watch(kind.names());
     let told_end = options.initial_events == Some(true) && options.bookmarks;
     let watching = Watching {
         kind,
@@ -160,7 +160,7 @@ impl Watching {
         if self.ended {
             return None;
         }
-        if let Some(chunk) = self.state() {
+        if let Some(chunk) = self.state().await {
             return Some(chunk);
         }
         loop {
@@ -169,7 +169,7 @@ impl Watching {
                 () = &mut self.ending => return self.last(),
                 event = self.watch.next() => {
                     let Some(event) = event else { return self.last() };
-                    if let Some(chunk) = self.gather(event) {
+                    if let Some(chunk) = self.gather(event).await {
                         return Some(chunk);
                     }
                 }
@@ -183,10 +183,10 @@ impl Watching {
     }
 
     /// The next part of the state that the watch begins with.
-    fn state(&mut self) -> Option<Bytes> {
+    async fn state(&mut self) -> Option<Bytes> {
         let mut chunk = BytesMut::new();
         while let Some(entry) = self.initial.pop_front() {
-            match self.encode("ADDED", &entry.value) {
+            match self.encode("ADDED", &entry.value).await {
                 Ok(line) => chunk.put_slice(&line),
                 Err(error) => return self.fail(&error),
             }
@@ -205,7 +205,7 @@ impl Watching {
     }
 
     /// The event and those that are already waiting behind it.
-    fn gather(&mut self, first: coracle_store::Result<Arc<Event>>) -> Option<Bytes> {
+    async fn gather(&mut self, first: coracle_store::Result<Arc<Event>>) -> Option<Bytes> {
         let mut next = Some(first);
         let mut only: Option<Bytes> = None;
         let mut chunk = BytesMut::new();
@@ -213,7 +213,7 @@ impl Watching {
             let line = match event {
                 Ok(event) => {
                     self.told = event.entry.modified;
-                    self.seen(&event)
+                    self.seen(&event).await
                 }
                 Err(error) => {
                     self.ended = true;
@@ -248,9 +248,8 @@ impl Watching {
     }
 
     /// The event as this watch sees it, if it does.
-    fn seen(&mut self, event_: &Event) -> Result<Option<Bytes>> {
-        let kind = self.kind.clone();
-        let matches = |entry: &Entry| self.selection.matches(entry, &*kind);
+    async fn seen(&mut self, event_: &Event) -> Result<Option<Bytes>> {
+        let matches = |entry: &Entry| self.selection.matches(entry, self.kind.hub());
         let now = !event_.deleted && matches(&event_.entry);
         let before = match &event_.previous {
             Some(previous) => matches(previous),
@@ -259,32 +258,33 @@ impl Watching {
         };
         let line = match (before, now) {
             (false, false) => return Ok(None),
-            (true, false) if event_.deleted => self.natural(event_)?,
-            (true, true) => self.natural(event_)?,
-            (false, true) if event_.previous.is_none() => self.natural(event_)?,
-            (false, true) => self.encode("ADDED", &event_.entry.value)?,
+            (true, false) if event_.deleted => self.natural(event_).await?,
+            (true, true) => self.natural(event_).await?,
+            (false, true) if event_.previous.is_none() => self.natural(event_).await?,
+            (false, true) => self.encode("ADDED", &event_.entry.value).await?,
             // It left the selection: its last state inside, at the revision of its leaving.
             (true, false) => {
                 let previous = event_.previous.as_ref().unwrap_or(&event_.entry);
                 let value = previous.reopened();
                 let key = previous.key.clone();
                 let left = Entry::new(key, &value, previous.created, event_.entry.modified);
-                self.encode("DELETED", &left.value)?
+                self.encode("DELETED", &left.value).await?
             }
         };
         Ok(Some(line))
     }
 
-    fn natural(&mut self, event_: &Event) -> Result<Bytes> {
+    async fn natural(&mut self, event_: &Event) -> Result<Bytes> {
         let (kind, bytes) = natural(event_);
-        if self.view != View::Object {
-            return self.encode(kind, bytes);
+        if self.view != View::Object || self.kind.conversion().is_some() {
+            return self.encode(kind, bytes).await;
         }
         let shared = event_.memo(|_| Shared(event(kind, bytes)));
         Ok(shared.map_or_else(|| event(kind, bytes), |shared| shared.0.clone()))
     }
 
-    fn encode(&mut self, type_: &str, bytes: &Bytes) -> Result<Bytes> {
+    async fn encode(&mut self, type_: &str, stored: &Bytes) -> Result<Bytes> {
+        let bytes = &self.kind.shown(stored.clone()).await?;
         match self.view {
             View::Object => Ok(event(type_, bytes)),
             View::Metadata => Ok(event(type_, &table::metadata(&*self.kind, bytes)?)),

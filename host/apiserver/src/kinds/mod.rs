@@ -8,6 +8,7 @@ mod endpoints;
 mod endpointslice;
 mod event;
 mod generation;
+mod horizontalpodautoscaler;
 mod lease;
 mod module;
 mod namespace;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use coracle_api::module::Module;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
@@ -49,6 +51,8 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Service>::kind(),
         Builtin::<Deployment>::kind(),
         Builtin::<ReplicaSet>::kind(),
+        Builtin::<HorizontalPodAutoscaler>::kind(),
+        Arc::new(horizontalpodautoscaler::v1()),
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),

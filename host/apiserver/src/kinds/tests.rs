@@ -12,7 +12,7 @@ fn object<T: DeserializeOwned>(json: Value) -> T {
 }
 
 /// A created object: completed, and cleared of what its creator may not set.
-fn created<T: Strategy>(json: Value) -> T {
+pub(super) fn created<T: Strategy>(json: Value) -> T {
     let mut object: T = object(json);
     object.default_fields();
     object.prepare_create();
@@ -33,7 +33,7 @@ fn cells<T: Strategy>(object: &T) -> Vec<(&'static str, Value)> {
     T::COLUMNS.iter().map(|column| &*column.name).zip(object.row()).collect()
 }
 
-fn cell<T: Strategy>(object: &T, name: &str) -> Value {
+pub(super) fn cell<T: Strategy>(object: &T, name: &str) -> Value {
     cells(object).into_iter().find(|(column, _)| *column == name).unwrap().1
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Object;
+use super::{Conversion, Object};
 use crate::error::{ApiError, Cause};
 use crate::validation;
 
@@ -142,6 +142,11 @@ pub(crate) struct Scale {
 /// kinds that are defined at run time.
 pub(crate) trait Kind: Send + Sync + 'static {
     fn names(&self) -> &ApiResource;
+    /// How objects of this version and the stored ones become each other; nothing for the version
+    /// that is stored.
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        None
+    }
     fn rules(&self) -> Rules;
     /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
@@ -257,7 +262,10 @@ macro_rules! typed {
 }
 
 /// Reads JSON, complaining about fields that the type does not have.
-fn read<T: DeserializeOwned>(json: &[u8], complaints: &mut Vec<String>) -> serde_json::Result<T> {
+pub(super) fn read<T: DeserializeOwned>(
+    json: &[u8],
+    complaints: &mut Vec<String>,
+) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let object = serde_ignored::deserialize(&mut deserializer, |path| {
         complaints.push(validation::unknown_field(&path));
@@ -283,9 +291,9 @@ impl<T: Strategy> Kind for Builtin<T> {
             Err(error) => {
                 // Most bodies have no nulls where they hurt; only those that do pay for them.
                 let cleared = error.is_data().then(|| validation::without_nulls(json)).flatten();
-                let json = cleared.ok_or_else(|| self.undecodable(&error))?;
+                let json = cleared.ok_or_else(|| undecodable(&self.names, &error))?;
                 complaints.truncate(repeated);
-                read(&json, &mut complaints).map_err(|error| self.undecodable(&error))?
+                read(&json, &mut complaints).map_err(|error| undecodable(&self.names, &error))?
             }
         };
         Ok(Decoded { object: Box::new(object), complaints })
@@ -358,11 +366,10 @@ impl<T: Strategy> Kind for Builtin<T> {
     }
 }
 
-impl<T: Strategy> Builtin<T> {
-    fn undecodable(&self, error: &serde_json::Error) -> ApiError {
-        let Names { kind, version, .. } = T::NAMES;
-        let message =
-            format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");
-        ApiError::bad_request(message)
-    }
+/// A body that does not fit the type of its kind.
+pub(super) fn undecodable(names: &ApiResource, error: &serde_json::Error) -> ApiError {
+    let ApiResource { kind, version, .. } = names;
+    let message =
+        format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");
+    ApiError::bad_request(message)
 }

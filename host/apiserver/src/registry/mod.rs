@@ -13,6 +13,7 @@ mod metadata;
 mod object;
 mod table;
 mod update;
+mod version;
 
 use crate::authn::Identity;
 use crate::server::Server;
@@ -31,11 +32,13 @@ pub(crate) use kind::{
 pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
+pub(crate) use version::{Body, Conversion, Version};
 
 /// What a write knows besides its object.
 #[derive(Clone, Copy)]
 pub(crate) struct Write<'a> {
     pub(crate) server: &'a Server,
+    /// In the version that is stored.
     pub(crate) kind: &'a dyn Kind,
     /// Empty for cluster-scoped kinds.
     pub(crate) namespace: &'a str,

@@ -99,7 +99,7 @@ impl Table {
         Self { kinds, questions, by_plural }
     }
 
-    /// The kinds whose objects are kept, in the order of the table.
+    /// The kinds whose objects are kept, in all their versions, in the order of the table.
     pub(crate) fn kinds(&self) -> &[Arc<dyn Kind>] {
         &self.kinds
     }
@@ -117,10 +117,14 @@ impl Table {
         candidates.iter().find(|resource| fits(resource.names())).cloned()
     }
 
-    /// The kind of that group and plural name, in whichever version is served first.
+    /// The kind of that group and plural name, in the version that is stored.
     pub(crate) fn kind(&self, group: &str, plural: &str) -> Option<&Arc<dyn Kind>> {
         self.by_plural.get(plural)?.iter().find_map(|resource| match resource {
-            Resource::Stored(kind) if &*kind.names().group == group => Some(kind),
+            Resource::Stored(kind)
+                if *kind.names().group == *group && kind.conversion().is_none() =>
+            {
+                Some(kind)
+            }
             _ => None,
         })
     }
@@ -156,7 +160,7 @@ impl Registry {
         self.current.load().resource(target)
     }
 
-    /// The kind of that group and plural name, in whichever version is served first.
+    /// The kind of that group and plural name, in the version that is stored.
     pub(crate) fn kind(&self, group: &str, plural: &str) -> Option<Arc<dyn Kind>> {
         self.current.load().kind(group, plural).cloned()
     }

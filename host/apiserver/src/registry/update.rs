@@ -1,6 +1,7 @@
 //! From a changed object to a stored one: read, change, check, write, and again if somebody was
 //! faster.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use coracle_store::{Entry, Error as StoreError, Revision};
 use k8s_openapi::api::core::v1::Namespace;
@@ -17,10 +18,11 @@ const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 /// What a caller does to an object. May run several times, each time on a newer state.
+#[async_trait]
 pub(crate) trait Change: Send {
     /// The object as it shall be. Its `resourceVersion` is the one that it must still have, or
     /// empty.
-    fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>>;
+    async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>>;
 
     /// The object to be created if there is none; `None` makes that an error.
     fn create(&mut self) -> Option<Box<dyn Object>> {
@@ -28,8 +30,9 @@ pub(crate) trait Change: Send {
     }
 }
 
+#[async_trait]
 impl<F: FnMut(&Entry, &dyn Object) -> Result<Box<dyn Object>> + Send> Change for F {
-    fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
+    async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
         self(entry, old)
     }
 }
@@ -55,7 +58,7 @@ pub(crate) async fn update(
             return Ok((create(write, new).await?, true));
         };
         let old = kind.restore(&entry.value)?;
-        let mut new = change.apply(&entry, &*old)?;
+        let mut new = change.apply(&entry, &*old).await?;
         expect_version(kind, name, &mut *new, &entry)?;
         let attributes = Attributes { operation: Operation::Update, write, name };
         server.admission.admit(&attributes, &mut *new, Some(&*old)).await?;

@@ -9,6 +9,7 @@ mod rbac;
 mod services;
 mod subresources;
 mod verbs;
+mod versions;
 mod views;
 mod watches;
 

@@ -5,6 +5,7 @@ mod container;
 mod data;
 mod endpoints;
 mod event;
+mod horizontalpodautoscaler;
 mod meta;
 mod module;
 mod namespace;
@@ -32,6 +33,7 @@ pub(crate) use coracle_api::meta::{
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
 pub(crate) use event::{event, lease};
+pub(crate) use horizontalpodautoscaler::{horizontalpodautoscaler, horizontalpodautoscaler_status};
 pub(crate) use meta::object_meta;
 pub(crate) use module::module;
 pub(crate) use namespace::{namespace, namespace_status};

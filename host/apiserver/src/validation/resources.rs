@@ -38,7 +38,7 @@ pub(super) fn list(list: Option<&BTreeMap<String, Text>>, path: &str) -> Vec<Cau
     faults
 }
 
-fn container_resource(name: &str, path: &str) -> Vec<Cause> {
+pub(super) fn container_resource(name: &str, path: &str) -> Vec<Cause> {
     let faults = all(path, name, meta::qualified_name(name));
     if !faults.is_empty() || name.contains('/') {
         return faults;

@@ -87,6 +87,12 @@ impl Definitions {
         for kind in kinds {
             let names = kind.names();
             let name = definition(names);
+            // A version that has no type of its own looks like the one that is stored.
+            if !all.contains_key(&name)
+                && let Some(hubs) = all.get(&definition(kind.hub().names()))
+            {
+                all.insert(name.clone(), hubs.clone());
+            }
             if let Some(schema) = all.get_mut(&name) {
                 mark(schema, gvk(&names.group, &names.version, &names.kind));
             }
