@@ -1,16 +1,21 @@
 //! What is checked of, and added to, every write whatever its kind: one plugin a file, in the
 //! order of one list. Plugins may read the store; they never write.
 
+mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_security;
 mod priority;
 mod service_account;
 mod tolerations;
 
-use async_trait::async_trait;
+use std::sync::Arc;
 
-use crate::error::Result;
-use crate::registry::{Object, Write};
+use async_trait::async_trait;
+use coracle_store::{Entry, Range};
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, Result};
+use crate::registry::{Object, Write, prefix};
 
 /// What a write does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,19 @@ pub(crate) trait Plugin: Send + Sync + 'static {
     }
 }
 
+/// Every object of a kind in the namespace that is written to.
+async fn in_namespace<T: DeserializeOwned>(
+    write: Write<'_>,
+    group: &str,
+    plural: &str,
+) -> Result<Vec<T>> {
+    let Some(kind) = write.server.registry.kind(group, plural) else { return Ok(vec![]) };
+    let prefix = prefix(kind.names(), write.namespace);
+    let page = write.server.store.range(&prefix, Range::default()).await?;
+    let read = |entry: &Arc<Entry>| serde_json::from_slice(&entry.value);
+    page.entries.iter().map(read).collect::<Result<_, _>>().map_err(ApiError::internal)
+}
+
 /// The plugins in their order.
 pub(crate) struct Admission(Vec<Box<dyn Plugin>>);
 
@@ -70,6 +88,7 @@ impl Default for Admission {
     fn default() -> Self {
         Self(vec![
             Box::new(namespace_lifecycle::NamespaceLifecycle),
+            Box::new(limit_ranger::LimitRanger),
             Box::new(service_account::ServiceAccount),
             Box::new(tolerations::DefaultTolerationSeconds),
             Box::new(priority::Priority),
