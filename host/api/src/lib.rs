@@ -13,6 +13,7 @@ pub mod module;
 pub mod owner;
 pub mod pods;
 pub mod quantity;
+pub mod quota;
 pub mod selector;
 pub mod tolerations;
 pub mod version;

@@ -5,6 +5,7 @@ mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_security;
 mod priority;
+mod resource_quota;
 mod service_account;
 mod tolerations;
 
@@ -93,6 +94,7 @@ impl Default for Admission {
             Box::new(tolerations::DefaultTolerationSeconds),
             Box::new(priority::Priority),
             Box::new(pod_security::PodSecurity),
+            Box::new(resource_quota::ResourceQuota::default()),
         ])
     }
 }
