@@ -29,6 +29,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let started = Instant::now();
     let id = dice::uuid();
     let gzip = endpoints::accepts_gzip(request.headers());
+    let accept = request.headers().get(header::ACCEPT).cloned();
     let oci = request.uri().path().starts_with("/v2");
     let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
     let warnings = Arc::new(Warnings::default());
@@ -38,7 +39,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::debug!(id, verb = labels.verb, resource = &*labels.resource, %error, "refused");
-            error.into_response()
+            endpoints::refused(error, accept)
         }
         Err(panic) => {
             let cause = panic

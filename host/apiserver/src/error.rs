@@ -270,6 +270,13 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What is kept is an object of its kind; anything else is our fault.
+impl From<crate::protobuf::Unwritable> for ApiError {
+    fn from(error: crate::protobuf::Unwritable) -> Self {
+        Self::internal(error)
+    }
+}
+
 /// Store errors that a verb did not give a meaning of its own.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {

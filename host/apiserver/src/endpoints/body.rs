@@ -6,6 +6,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
 use super::Call;
+use super::decode::strict;
 use crate::error::{ApiError, Reason, Result};
 use crate::protobuf;
 
@@ -54,19 +55,29 @@ pub(super) async fn json(call: &Call, body: Body) -> Result<Bytes> {
     let into_json: fn(Bytes) -> Result<Bytes> = match media_type(&call.headers) {
         "" | "application/json" | "*/*" => Ok,
         "application/yaml" | "application/x-yaml" | "text/yaml" => |bytes| from_yaml(&bytes),
-        "application/vnd.kubernetes.protobuf" => |bytes| from_protobuf(&bytes),
+        "application/vnd.kubernetes.protobuf" => {
+            return from_protobuf(call, &read(call, body).await?);
+        }
         _ => return Err(unsupported(ACCEPTED)),
     };
     into_json(read(call, body).await?)
 }
 
-fn from_protobuf(bytes: &[u8]) -> Result<Bytes> {
+/// Fields that this release does not know, a newer client's, are treated as those of JSON are.
+fn from_protobuf(call: &Call, bytes: &[u8]) -> Result<Bytes> {
     // A deletion without options has no body at all.
     if bytes.is_empty() {
         return Ok(Bytes::new());
     }
-    let json = protobuf::to_json(bytes);
-    json.map(Bytes::from).map_err(|error| ApiError::bad_request(error.to_string()))
+    let bad = |error: protobuf::Malformed| ApiError::bad_request(error.to_string());
+    let protobuf::Decoded { json, unknown } = protobuf::decode(bytes).map_err(bad)?;
+    match call.params.get("fieldValidation") {
+        _ if unknown.is_empty() => {}
+        Some("Ignore") => {}
+        Some("Strict") => return Err(ApiError::bad_request(strict(&unknown))),
+        _ => unknown.into_iter().for_each(|complaint| call.warnings.add(complaint)),
+    }
+    Ok(json.into())
 }
 
 fn from_yaml(bytes: &[u8]) -> Result<Bytes> {

@@ -4,14 +4,13 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 
 use super::decode::decode;
-use super::negotiate::Output;
 use super::options::WriteOptions;
 use super::{Call, body, respond};
 use crate::error::Result;
 use crate::registry::{self, Kind};
 
 pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "CreateOptions")?;
     let json = body::json(call, body).await?;
     let object = decode(kind, &json, options.field_validation, &call.warnings).await?;

@@ -15,7 +15,7 @@ use crate::registry::{self, DeleteOptions, Deleted, Kind, split};
 const TOGETHER: usize = 16;
 
 pub(super) async fn delete(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let (options, dry_run) = options::delete(&call.params, &body::json(call, body).await?)?;
     one(call, kind, output, &options, dry_run).await
 }
@@ -52,7 +52,7 @@ pub(super) async fn one(
 
 /// Deletes every object that the query selects. The answer is the list of them.
 pub(super) async fn collection(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let (options, dry_run) = options::delete(&call.params, &body::json(call, body).await?)?;
     let listed = list::select(call, kind, &ListOptions::read(call, kind)?).await?;
     let mut deletions = Vec::with_capacity(listed.entries.len());

@@ -225,7 +225,7 @@ fn aggregated(table: &Table, core: bool, version: &'static str) -> Result<Respon
     let mut response = Response::new(Body::from(body));
     let media =
         format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
-    let media = HeaderValue::try_from(media).map_err(|_| not_acceptable())?;
+    let media = HeaderValue::try_from(media).map_err(|_| not_acceptable(false))?;
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     Ok(response)
 }

@@ -6,14 +6,13 @@ use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::Namespace;
 
 use super::decode::decode;
-use super::negotiate::Output;
 use super::options::WriteOptions;
 use super::{Call, body, respond, update::same_object};
 use crate::error::{ApiError, Result};
 use crate::registry::{self, Kind, Object};
 
 pub(super) async fn update(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
     let json = body::json(call, body).await?;
     let mut sent = decode(kind, &json, options.field_validation, &call.warnings).await?;

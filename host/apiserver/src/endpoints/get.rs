@@ -3,13 +3,12 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 
-use super::negotiate::Output;
 use super::{Call, options, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::{Kind, key};
 
 pub(super) async fn get(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let target = &call.target;
     if let Some(asked) = options::version(&call.params)? {
         let current = call.server.store.revision().await?;

@@ -11,10 +11,10 @@ use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::negotiate::{Output, View};
+use super::negotiate::{Extent, Media, Output, View};
 use super::options::{At, ListOptions};
 use super::{Call, respond, table};
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Reason, Result};
 use crate::registry::{Kind, key, prefix};
 
 /// Where a list goes on: Kubernetes' own form, which callers must not look into but may store.
@@ -62,7 +62,7 @@ pub(super) struct Listed {
 }
 
 pub(super) async fn list(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let options = ListOptions::read(call, kind)?;
     let listed = select(call, kind, &options).await?;
     show(kind, output, &listed).await
@@ -170,6 +170,13 @@ pub(super) async fn show(
     output: Output,
     listed: &Listed,
 ) -> Result<Response<Body>> {
+    if let View::Metadata(Extent::One, _) = output.view {
+        let message = format!(
+            "you requested PartialObjectMetadata, but the requested object is a list ({})",
+            respond::go_type(kind.names(), "List")
+        );
+        return Err(ApiError::new(Reason::NotAcceptable, message));
+    }
     let mut metadata = json!({ "resourceVersion": listed.revision.to_string() });
     if let Some(token) = &listed.continue_at {
         metadata["continue"] = json!(token);
@@ -179,6 +186,10 @@ pub(super) async fn show(
     }
     let metadata = metadata.to_string();
     let items = Items::of(kind, &listed.entries).await?;
+    if output.media == Media::Protobuf {
+        let body = binary(kind, output, &metadata, &items)?;
+        return Ok(respond::finished(StatusCode::OK, output, body));
+    }
     let body = match output.view {
         View::Object => {
             let names = kind.names();
@@ -196,27 +207,42 @@ pub(super) async fn show(
             })?;
             body
         }
-        View::Metadata => {
+        View::Metadata(_, version) => {
             let mut body = BytesMut::new();
             let head = format!(
-                r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{metadata},"items":["#
+                r#"{{"kind":"PartialObjectMetadataList","apiVersion":"{version}","metadata":{metadata},"items":["#
             );
             body.put_slice(head.as_bytes());
             separated(&items, &mut body, |item, body| {
-                body.put_slice(&table::metadata(kind, item)?);
+                body.put_slice(&table::metadata(version, item)?);
                 Ok(())
             })?;
             body
         }
-        View::Table(include) => {
-            let mut body = table::head(kind, true, &metadata)?;
-            separated(&items, &mut body, |item, body| table::row(kind, include, item, body))?;
+        View::Table(include, version) => {
+            let mut body = table::head(kind, true, version, &metadata)?;
+            separated(&items, &mut body, |item, body| {
+                table::row(kind, include, version, item, body)
+            })?;
             body
         }
     };
     let mut body = body;
     body.put_slice(table::TAIL);
     respond::raw(StatusCode::OK, output, body.freeze())
+}
+
+/// The list as protobuf.
+fn binary(kind: &dyn Kind, output: Output, metadata: &str, items: &Items<'_>) -> Result<Bytes> {
+    let names = kind.names();
+    let own = names.api_version();
+    let (version, name) = match output.view {
+        View::Metadata(_, version) => (version, "PartialObjectMetadata"),
+        View::Object | View::Table(..) => (&*own, &*names.kind),
+    };
+    let items = items.iter().map(|item| &**item);
+    let list = format!("{name}List");
+    Ok(respond::message(version, &list)?.list(version, &list, metadata, items)?.into())
 }
 
 /// The objects of a list in the version that was asked for.

@@ -44,6 +44,7 @@ pub(crate) use crate::registry::Resource;
 pub(crate) use compression::{accepts_gzip, compress};
 pub(crate) use openapi::OpenApi;
 pub(crate) use path::{is_own, not_found, path};
+pub(crate) use respond::refused;
 
 /// A request for a resource, authorized, on its way through an endpoint.
 pub(crate) struct Call {

@@ -8,7 +8,6 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::decode::{complete, strict};
-use super::negotiate::Output;
 use super::options::{FieldValidation, WriteOptions};
 use super::{Call, body, respond, update};
 use crate::error::{ApiError, Cause, Result};
@@ -95,7 +94,7 @@ pub(super) async fn patch(
     part: Part,
     body: Body,
 ) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "PatchOptions")?;
     let patch = Patch::read(call, body).await?;
     let validation = options.field_validation;

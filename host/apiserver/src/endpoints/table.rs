@@ -2,14 +2,15 @@
 //! `PartialObjectMetadata`.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::negotiate::Include;
 use crate::error::{ApiError, Result};
-use crate::registry::{Kind, Object};
+use crate::registry::Kind;
 
-fn encoded(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+fn encoded(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(ApiError::internal)
 }
 
@@ -27,10 +28,17 @@ pub(super) fn columns(kind: &dyn Kind) -> Value {
     columns.collect()
 }
 
-/// What stands before the rows of a table.
-pub(super) fn head(kind: &dyn Kind, with_columns: bool, metadata: &str) -> Result<BytesMut> {
+/// What stands before the rows of a table of that version.
+pub(super) fn head(
+    kind: &dyn Kind,
+    with_columns: bool,
+    version: &str,
+    metadata: &str,
+) -> Result<BytesMut> {
     let mut table = BytesMut::new();
-    table.put_slice(br#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":"#);
+    table.put_slice(br#"{"kind":"Table","apiVersion":""#);
+    table.put_slice(version.as_bytes());
+    table.put_slice(br#"","metadata":"#);
     table.put_slice(metadata.as_bytes());
     table.put_slice(br#","columnDefinitions":"#);
     table.put_slice(&if with_columns { encoded(&columns(kind))? } else { b"null".to_vec() });
@@ -45,6 +53,7 @@ pub(super) const TAIL: &[u8] = b"]}";
 pub(super) fn row(
     kind: &dyn Kind,
     include: Include,
+    version: &str,
     bytes: &Bytes,
     table: &mut BytesMut,
 ) -> Result<()> {
@@ -54,7 +63,7 @@ pub(super) fn row(
     table.put_slice(br#","object":"#);
     match include {
         Include::None => table.put_slice(b"null"),
-        Include::Metadata => table.put_slice(&partial(&*object)?),
+        Include::Metadata => table.put_slice(&metadata(version, bytes)?),
         Include::Object => table.put_slice(bytes),
     }
     table.put_slice(b"}");
@@ -62,27 +71,34 @@ pub(super) fn row(
 }
 
 /// A table of one object.
-pub(super) fn whole(kind: &dyn Kind, include: Include, bytes: &Bytes) -> Result<Bytes> {
-    let version = kind.restore(bytes)?.meta().resource_version.clone().unwrap_or_default();
-    let mut table = head(kind, true, &json!({ "resourceVersion": version }).to_string())?;
-    row(kind, include, bytes, &mut table)?;
+pub(super) fn whole(
+    kind: &dyn Kind,
+    include: Include,
+    version: &str,
+    bytes: &Bytes,
+) -> Result<Bytes> {
+    let own = kind.restore(bytes)?.meta().resource_version.clone().unwrap_or_default();
+    let metadata = json!({ "resourceVersion": own }).to_string();
+    let mut table = head(kind, true, version, &metadata)?;
+    row(kind, include, version, bytes, &mut table)?;
     table.put_slice(TAIL);
     Ok(table.freeze())
 }
 
-/// An object without anything but its metadata.
-pub(super) fn metadata(kind: &dyn Kind, bytes: &[u8]) -> Result<Vec<u8>> {
-    partial(&*kind.restore(bytes)?)
-}
-
-fn partial(object: &dyn Object) -> Result<Vec<u8>> {
-    #[derive(serde::Serialize)]
+/// An object without anything but its metadata, in that version of `PartialObjectMetadata`.
+pub(super) fn metadata(version: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Partial<'a> {
         kind: &'static str,
-        api_version: &'static str,
-        metadata: &'a ObjectMeta,
+        api_version: &'a str,
+        metadata: &'a RawValue,
     }
-    let metadata = object.meta();
-    encoded(&Partial { kind: "PartialObjectMetadata", api_version: "meta.k8s.io/v1", metadata })
+    let Whole { metadata } = serde_json::from_slice(bytes).map_err(ApiError::internal)?;
+    encoded(&Partial { kind: "PartialObjectMetadata", api_version: version, metadata })
 }

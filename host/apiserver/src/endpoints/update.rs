@@ -6,7 +6,6 @@ use coracle_store::Entry;
 use http::{Response, StatusCode};
 
 use super::decode::decode;
-use super::negotiate::Output;
 use super::options::WriteOptions;
 use super::{Call, body, respond};
 use crate::error::{ApiError, Result};
@@ -31,7 +30,7 @@ pub(super) async fn update(
     part: Part,
     body: Body,
 ) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
     let json = body::json(call, body).await?;
     let mut object = decode(kind, &json, options.field_validation, &call.warnings).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,25 +15,55 @@ use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::negotiate::{Output, View};
+use super::negotiate::{Media, Output, View};
 use super::options::ListOptions;
-use super::{Call, list, table};
+use super::{Call, list, respond, table};
 use crate::error::{ApiError, Result};
 use crate::metrics::Counted;
+use crate::protobuf;
 use crate::registry::{Kind, Selection, key, prefix};
 use crate::timeouts;
 
 /// Bytes of events that are sent together if they are there together.
 const CHUNK: usize = 64 << 10;
 
-/// An event's encoding, kept with the event.
-struct Shared(Bytes);
+/// So many forms of an event are kept with it.
+const FORMS: usize = 8;
+
+/// In which form watchers get objects.
+#[derive(Clone, PartialEq, Eq)]
+struct Form {
+    api_version: Arc<str>,
+    output: Output,
+}
+
+/// An event's encodings, kept with the event: one for all who watch in the same form.
+#[derive(Default)]
+struct Shared(Mutex<Vec<(Form, Bytes)>>);
+
+impl Shared {
+    fn forms(&self) -> MutexGuard<'_, Vec<(Form, Bytes)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, form: &Form) -> Option<Bytes> {
+        let forms = self.forms();
+        forms.iter().find(|(known, _)| known == form).map(|(_, bytes)| bytes.clone())
+    }
+
+    fn keep(&self, form: &Form, bytes: &Bytes) {
+        let mut forms = self.forms();
+        if forms.len() < FORMS && forms.iter().all(|(known, _)| known != form) {
+            forms.push((form.clone(), bytes.clone()));
+        }
+    }
+}
 
 /// One watch under way.
 struct Watching {
     kind: Arc<dyn Kind>,
     selection: Selection,
-    view: View,
+    form: Form,
     /// The state that the watch begins with.
     initial: VecDeque<Arc<Entry>>,
     /// The revision of that state, until its end is told to a caller who wants to know.
@@ -53,7 +83,7 @@ struct Watching {
 }
 
 pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Body>> {
-    let output = Output::negotiate_stream(&call.headers, &call.params)?;
+    let output = call.stream(kind.names())?;
     let options = ListOptions::read(&call, &*kind)?;
     let store = &call.server.store;
     let names = kind.hub().names();
@@ -81,7 +111,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
     };
     let watch = match store.watch(&prefix, after).await {
         Ok(watch) => watch,
-        Err(error @ StoreError::Compacted { .. }) => return gone(&error.into()),
+        Err(error @ StoreError::Compacted { .. }) => return gone(output, &error.into()),
         Err(error) => return Err(error.into()),
     };
     let minimum = timeouts::WATCH_MINIMUM;
@@ -93,10 +123,11 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (counted, sent) = call.server.metrics.watch(kind.names());
     let told_end = options.initial_events == Some(true) && options.bookmarks;
+    let form = Form { api_version: kind.names().api_version().into(), output };
     let watching = Watching {
         kind,
         selection: options.selection,
-        view: output.view,
+        form,
         initial,
         initial_end: told_end.then_some(after),
         watch,
@@ -114,30 +145,46 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
         let chunk = watching.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), watching))
     });
-    Ok(streamed(Body::from_stream(chunks)))
+    Ok(streamed(output, Body::from_stream(chunks)))
 }
 
-fn streamed(body: Body) -> Response<Body> {
+fn streamed(output: Output, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    let media = HeaderValue::from_static(match output.media {
+        Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Media::Json | Media::Yaml => output.content_type(),
+    });
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
     response
 }
 
 /// A watch that ends with an error before it began.
-fn gone(error: &ApiError) -> Result<Response<Body>> {
-    Ok(streamed(Body::from(error_event(error))))
+fn gone(output: Output, error: &ApiError) -> Result<Response<Body>> {
+    Ok(streamed(output, Body::from(error_event(output, error))))
 }
 
-fn error_event(error: &ApiError) -> Bytes {
-    let event = json!({ "type": "ERROR", "object": error.status() });
-    Bytes::from(format!("{event}\n"))
+fn error_event(output: Output, error: &ApiError) -> Bytes {
+    tree(output, "ERROR", &error.status())
+        .unwrap_or_else(|_| event(Media::Json, "ERROR", error.status().to_string().as_bytes()))
 }
 
-fn event(kind: &str, object: &[u8]) -> Bytes {
+/// An event about an object of the server's own making.
+fn tree(output: Output, type_: &str, object: &serde_json::Value) -> Result<Bytes> {
+    let json = object.to_string().into_bytes();
+    match output.media {
+        Media::Protobuf => Ok(event(output.media, type_, &respond::binary(&json)?)),
+        Media::Json | Media::Yaml => Ok(event(output.media, type_, &json)),
+    }
+}
+
+/// An event about an object in its final form.
+fn event(media: Media, type_: &str, object: &[u8]) -> Bytes {
+    if media == Media::Protobuf {
+        return protobuf::event(type_, object).into();
+    }
     let mut line = BytesMut::with_capacity(object.len() + 40);
     line.put_slice(br#"{"type":""#);
-    line.put_slice(kind.as_bytes());
+    line.put_slice(type_.as_bytes());
     line.put_slice(br#"","object":"#);
     line.put_slice(object);
     line.put_slice(b"}\n");
@@ -217,7 +264,7 @@ impl Watching {
                 }
                 Err(error) => {
                     self.ended = true;
-                    let line = error_event(&error.into());
+                    let line = error_event(self.form.output, &error.into());
                     chunk.extend(only.take().iter().flat_map(|line| line.iter().copied()));
                     chunk.put_slice(&line);
                     return Some(chunk.freeze());
@@ -276,50 +323,56 @@ impl Watching {
 
     async fn natural(&mut self, event_: &Event) -> Result<Bytes> {
         let (kind, bytes) = natural(event_);
-        if self.view != View::Object || self.kind.conversion().is_some() {
-            return self.encode(kind, bytes).await;
+        // Tables tell ages, and their columns only once.
+        let shared = match self.form.output.view {
+            View::Table(..) => None,
+            View::Object | View::Metadata(..) => event_.memo(|_| Shared::default()),
+        };
+        let Some(shared) = shared else { return self.encode(kind, bytes).await };
+        if let Some(line) = shared.get(&self.form) {
+            return Ok(line);
         }
-        let shared = event_.memo(|_| Shared(event(kind, bytes)));
-        Ok(shared.map_or_else(|| event(kind, bytes), |shared| shared.0.clone()))
+        let line = self.encode(kind, bytes).await?;
+        shared.keep(&self.form, &line);
+        Ok(line)
     }
 
     async fn encode(&mut self, type_: &str, stored: &Bytes) -> Result<Bytes> {
         let bytes = &self.kind.shown(stored.clone()).await?;
-        match self.view {
-            View::Object => Ok(event(type_, bytes)),
-            View::Metadata => Ok(event(type_, &table::metadata(&*self.kind, bytes)?)),
-            View::Table(include) => {
-                let with_columns = !std::mem::replace(&mut self.headed, true);
-                let object = self.kind.restore(bytes)?;
-                let version = object.meta().resource_version.clone().unwrap_or_default();
-                let metadata = json!({ "resourceVersion": version }).to_string();
-                let mut shown = table::head(&*self.kind, with_columns, &metadata)?;
-                table::row(&*self.kind, include, bytes, &mut shown)?;
-                shown.put_slice(table::TAIL);
-                Ok(event(type_, &shown))
-            }
+        let output = self.form.output;
+        if let View::Table(include, version) = output.view {
+            let with_columns = !std::mem::replace(&mut self.headed, true);
+            let object = self.kind.restore(bytes)?;
+            let own = object.meta().resource_version.clone().unwrap_or_default();
+            let metadata = json!({ "resourceVersion": own }).to_string();
+            let mut shown = table::head(&*self.kind, with_columns, version, &metadata)?;
+            table::row(&*self.kind, include, version, bytes, &mut shown)?;
+            shown.put_slice(table::TAIL);
+            return Ok(event(output.media, type_, &shown));
         }
+        Ok(event(output.media, type_, &respond::whole(&*self.kind, output, bytes)?))
     }
 
     /// Tells the caller up to which revision he has seen everything.
     fn bookmark(&mut self, revision: Revision, initial_end: bool) -> Result<Bytes> {
-        let names = self.kind.names();
         let mut metadata = json!({ "resourceVersion": revision.to_string() });
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let (kind, version) = match self.view {
-            View::Object => (&*names.kind, names.api_version()),
-            View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".into()),
-            View::Table(_) => {
+        let output = self.form.output;
+        let (kind, version) = match output.view {
+            View::Object => (&*self.kind.names().kind, &*self.form.api_version),
+            View::Metadata(_, version) => ("PartialObjectMetadata", version),
+            View::Table(_, version) => {
                 let with_columns = !std::mem::replace(&mut self.headed, true);
-                let mut shown = table::head(&*self.kind, with_columns, &metadata.to_string())?;
+                let metadata = metadata.to_string();
+                let mut shown = table::head(&*self.kind, with_columns, version, &metadata)?;
                 shown.put_slice(table::TAIL);
-                return Ok(event("BOOKMARK", &shown));
+                return Ok(event(output.media, "BOOKMARK", &shown));
             }
         };
         let object = json!({ "kind": kind, "apiVersion": version, "metadata": metadata });
-        Ok(event("BOOKMARK", object.to_string().as_bytes()))
+        tree(output, "BOOKMARK", &object)
     }
 
     /// The last words of a watch that ends in order.
@@ -341,6 +394,6 @@ impl Watching {
 
     fn fail(&mut self, error: &ApiError) -> Option<Bytes> {
         self.ended = true;
-        Some(error_event(error))
+        Some(error_event(self.form.output, error))
     }
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{MAGIC, Malformed, to_json};
+use super::schema::{self, Else, Field, Message, Type};
+use super::{Kind, MAGIC, Malformed, decode, event};
 
 fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = vec![];
@@ -27,7 +28,7 @@ fn body(version: &str, kind: &str, raw: Vec<u8>) -> Vec<u8> {
 }
 
 fn read(version: &str, kind: &str, raw: Vec<u8>) -> Value {
-    serde_json::from_slice(&to_json(&body(version, kind, raw)).unwrap()).unwrap()
+    serde_json::from_slice(&decode(&body(version, kind, raw)).unwrap().json).unwrap()
 }
 
 #[test]
@@ -81,17 +82,194 @@ fn bytes_are_shown_in_base64() {
 
 #[test]
 fn garbled_bodies_are_refused() {
-    assert_eq!(to_json(b"{}").unwrap_err(), Malformed::Magic);
-    assert!(matches!(to_json(&body("v1", "Nothing", vec![])), Err(Malformed::Kind { .. })));
+    assert_eq!(decode(b"{}").unwrap_err(), Malformed::Magic);
+    assert!(matches!(decode(&body("v1", "Nothing", vec![])), Err(Malformed::Kind { .. })));
     let whole = body("v1", "ConfigMap", bytes(1, bytes(1, "name")));
     for end in 0..whole.len() {
         // Whatever is cut off, the answer is an answer.
-        let _ = to_json(&whole[..end]);
+        let _ = decode(&whole[..end]);
     }
     assert!(matches!(
-        to_json(&body("v1", "ConfigMap", vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
+        decode(&body("v1", "ConfigMap", vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
         Err(Malformed::Wire(_))
     ));
     let deep = (0..2000).fold(vec![], |inner, _| bytes(11, inner));
-    let _ = to_json(&body("apiextensions.k8s.io/v1", "CustomResourceDefinition", deep));
+    let _ = decode(&body("apiextensions.k8s.io/v1", "CustomResourceDefinition", deep));
+}
+
+#[test]
+fn what_nobody_knows_is_told() {
+    let spec = bytes(2, [integer(1, 3), integer(99, 1), bytes(98, "new")].concat());
+    let raw = [spec, bytes(77, "x")].concat();
+    let decoded = decode(&body("apps/v1", "Deployment", raw)).unwrap();
+    let json: Value = serde_json::from_slice(&decoded.json).unwrap();
+    assert_eq!(json["spec"], json!({ "replicas": 3 }));
+    assert_eq!(
+        decoded.unknown,
+        [
+            "unknown field number 98 of apps/v1.DeploymentSpec in spec",
+            "unknown field number 99 of apps/v1.DeploymentSpec in spec",
+            "unknown field number 77 of apps/v1.Deployment in the object",
+        ]
+    );
+}
+
+/// A value that a field may hold, with everything set down to a depth.
+fn sample(field: &Field, depth: usize) -> Value {
+    let one = || match field.kind {
+        Type::Text => json!("text \"quoted\" \u{e9}"),
+        Type::Bool => json!(true),
+        Type::Integer => json!(-7),
+        Type::Float => json!(1.5),
+        Type::Bytes => json!("aGVsbG8="),
+        Type::Texts => json!(["a", "b"]),
+        Type::Time => json!("2026-01-02T03:04:05Z"),
+        Type::MicroTime => json!("2026-01-02T03:04:05.123456Z"),
+        Type::Quantity => json!("1500m"),
+        Type::IntOrString if field.number % 2 == 0 => json!("http"),
+        Type::IntOrString => json!(8080),
+        Type::Json => json!({ "f:spec": { ".": {} } }),
+        Type::SchemaOr(Else::Bool) => json!(depth.is_multiple_of(2)),
+        Type::SchemaOr(Else::Texts) => json!(["a", "b"]),
+        Type::SchemaOr(Else::Schemas) => match schema::schema_props() {
+            Type::Message(at) if depth > 0 => {
+                json!([filled(schema::message(at).unwrap(), depth - 1)])
+            }
+            _ => json!([{}]),
+        },
+        Type::Message(at) if depth > 0 => filled(schema::message(at).unwrap(), depth - 1),
+        Type::Message(_) => json!({}),
+    };
+    if field.map {
+        json!({ "a/b": one(), "c": one() })
+    } else if field.repeated {
+        json!([one(), one()])
+    } else {
+        one()
+    }
+}
+
+fn filled(message: &'static Message, depth: usize) -> Value {
+    message.every().map(|field| (field.name.to_string(), sample(field, depth))).collect()
+}
+
+#[test]
+fn every_kind_is_read_as_it_was_written() {
+    let mut kinds = 0;
+    for (group, package) in schema::GROUPS {
+        for message in schema::all() {
+            let Some((own, rest)) = message.name.split_once('/') else { continue };
+            let Some((version, kind)) = rest.split_once('.') else { continue };
+            if own != *package || schema::of_kind(&format!("{group}/{version}"), kind).is_none() {
+                continue;
+            }
+            kinds += 1;
+            let version =
+                if group.is_empty() { version.into() } else { format!("{group}/{version}") };
+            let mut object = filled(message, 4);
+            object["apiVersion"] = json!(version);
+            object["kind"] = json!(kind);
+            let (mut out, json) = (vec![], object.to_string());
+            let found = Kind::find(&version, kind).unwrap();
+            found.object(&version, kind, json.as_bytes(), &mut out).unwrap();
+            let decoded = decode(&out).unwrap();
+            assert_eq!(decoded.unknown, Vec::<String>::new());
+            let read: Value = serde_json::from_slice(&decoded.json).unwrap();
+            assert_eq!(read, object, "{}", message.name);
+        }
+    }
+    assert!(kinds > 700, "{kinds}");
+}
+
+/// The names under which the types of the built-in kinds show their fields are those that have
+/// numbers: nothing is lost on the way to a client.
+#[test]
+fn every_field_of_every_kind_has_a_number() {
+    let mut generator = schemars::generate::SchemaSettings::draft07().into_generator();
+    let mut checked = 0;
+    for kind in crate::kinds::table() {
+        let names = kind.names();
+        let Some(message) = schema::of_kind(&names.api_version(), &names.kind) else { continue };
+        let schema = kind.schema(&mut generator).to_value();
+        let definitions = generator.definitions().clone();
+        compare(message, &schema, &definitions, &mut vec![], &mut checked);
+    }
+    assert!(checked > 1000, "{checked}");
+}
+
+fn compare(
+    message: &'static Message,
+    schema: &Value,
+    definitions: &serde_json::Map<String, Value>,
+    seen: &mut Vec<&'static str>,
+    checked: &mut usize,
+) {
+    let schema = resolved(schema, definitions);
+    if seen.contains(&message.name.as_str()) {
+        return;
+    }
+    seen.push(&message.name);
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, property) in properties {
+        if matches!(name.as_str(), "apiVersion" | "kind") {
+            continue;
+        }
+        *checked += 1;
+        let field = message.shown(name);
+        let (_, field) = field.unwrap_or_else(|| panic!("{} has no {name}", message.name));
+        let Type::Message(inner) = field.kind else { continue };
+        let mut inside = resolved(property, definitions);
+        for part in ["items", "additionalProperties"] {
+            if inside.get(part).is_some() {
+                inside = resolved(&inside[part], definitions);
+            }
+        }
+        compare(schema::message(inner).unwrap(), inside, definitions, seen, checked);
+    }
+}
+
+/// What a schema that only refers to another one means.
+fn resolved<'a>(schema: &'a Value, definitions: &'a serde_json::Map<String, Value>) -> &'a Value {
+    let nested = schema["allOf"].get(0).or_else(|| {
+        schema["anyOf"].as_array().and_then(|any| any.iter().find(|one| one["type"] != "null"))
+    });
+    let schema = nested.unwrap_or(schema);
+    let reference = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/definitions/"));
+    match reference.and_then(|name| definitions.get(name)) {
+        Some(found) => resolved(found, definitions),
+        None => schema,
+    }
+}
+
+#[test]
+fn long_and_empty_content_has_its_length() {
+    for size in [0, 1, 126, 127, 128, 200, 20_000, 3_000_000] {
+        let text = "x".repeat(size);
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "a" }, "data": { "k": text },
+        });
+        let mut out = vec![];
+        let kind = Kind::find("v1", "ConfigMap").unwrap();
+        kind.object("v1", "ConfigMap", object.to_string().as_bytes(), &mut out).unwrap();
+        let read: Value = serde_json::from_slice(&decode(&out).unwrap().json).unwrap();
+        assert_eq!(read, object, "{size}");
+        let frame = event("ADDED", &out);
+        assert_eq!(frame[..4], u32::try_from(frame.len() - 4).unwrap().to_be_bytes());
+    }
+}
+
+#[test]
+fn what_is_no_object_of_the_kind_is_not_written() {
+    let kind = Kind::find("v1", "Pod").unwrap();
+    for json in [
+        r#"{"spec":{"unheardOf":1}}"#,
+        r#"{"spec":[]}"#,
+        r#"{"metadata":{"name":1}}"#,
+        r#"{"spec":{"containers":[{"ports":[{"containerPort":"x"}]}]}}"#,
+        r#"{"metadata":{"creationTimestamp":"yesterday"}}"#,
+        "{",
+    ] {
+        assert!(kind.object("v1", "Pod", json.as_bytes(), &mut vec![]).is_err(), "{json}");
+    }
 }

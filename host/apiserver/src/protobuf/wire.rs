@@ -8,7 +8,7 @@ pub(super) enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
-    Fixed32,
+    Fixed32(u32),
 }
 
 impl<'a> Wire<'a> {
@@ -19,9 +19,15 @@ impl<'a> Wire<'a> {
         }
     }
 
-    pub(super) fn text(self) -> Result<String> {
-        let text = std::str::from_utf8(self.bytes()?);
-        text.map(str::to_owned).map_err(|_| Malformed::Wire("invalid UTF-8"))
+    pub(super) fn text(self) -> Result<&'a str> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Wire("invalid UTF-8"))
+    }
+
+    pub(super) fn varint(self) -> Result<u64> {
+        match self {
+            Self::Varint(number) => Ok(number),
+            _ => Err(Malformed::Wire("wrong wire type")),
+        }
     }
 }
 
@@ -47,10 +53,7 @@ impl<'a> Reader<'a> {
                 self.0 = rest;
                 Wire::Bytes(bytes)
             }
-            5 => {
-                self.take::<4>()?;
-                Wire::Fixed32
-            }
+            5 => Wire::Fixed32(u32::from_le_bytes(*self.take()?)),
             _ => return Err(Malformed::Wire("illegal wireType")),
         };
         Ok(Some((tag >> 3, wire)))
@@ -77,4 +80,56 @@ impl<'a> Reader<'a> {
         self.0 = rest;
         Ok(bytes)
     }
+}
+
+/// Writes a number.
+pub(super) fn varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 128 {
+        out.push((number & 127) as u8 | 128);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn tag(number: u32, wire: u64, out: &mut Vec<u8>) {
+    varint(u64::from(number) << 3 | wire, out);
+}
+
+/// Writes a field that holds a number.
+pub(super) fn integer(field: u32, number: u64, out: &mut Vec<u8>) {
+    tag(field, 0, out);
+    varint(number, out);
+}
+
+/// Writes a field that holds a floating-point number.
+pub(super) fn float(field: u32, number: f64, out: &mut Vec<u8>) {
+    tag(field, 1, out);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Writes a field that holds bytes.
+pub(super) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    tag(field, 2, out);
+    varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Begins a field whose length is not known yet. The answer is for [`close`].
+pub(super) fn open(field: u32, out: &mut Vec<u8>) -> usize {
+    tag(field, 2, out);
+    // Most lengths take one byte; close makes room for longer ones.
+    out.push(0);
+    out.len()
+}
+
+/// Ends the field that began there.
+pub(super) fn close(start: usize, out: &mut Vec<u8>) {
+    let length = out.len() - start;
+    if let (Ok(length @ 0..128), Some(place)) = (u8::try_from(length), out.get_mut(start - 1)) {
+        *place = length;
+        return;
+    }
+    let mut place = Vec::with_capacity(10);
+    varint(length as u64, &mut place);
+    out.splice(start - 1..start, place);
 }

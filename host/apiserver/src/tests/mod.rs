@@ -5,6 +5,7 @@ mod admission;
 mod client;
 mod deletion;
 mod lists;
+mod protobuf;
 mod rbac;
 mod services;
 mod subresources;

@@ -144,7 +144,7 @@ impl Documents {
         };
         let wanted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         if !wanted.is_none_or(accepts_json) {
-            return Err(not_acceptable());
+            return Err(not_acceptable(false));
         }
         let etag = format!("\"{}\"", document.hash);
         let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
