@@ -78,6 +78,12 @@ impl Quantity {
         self.scaled(NANO / 1000)
     }
 
+    /// The amount in units as near as a floating-point number comes.
+    #[expect(clippy::cast_precision_loss, reason = "an approximation is asked for")]
+    pub fn approximate(self) -> f64 {
+        self.nano as f64 / NANO as f64
+    }
+
     fn scaled(self, unit: i128) -> i64 {
         let up = self.nano.div_euclid(unit) + i128::from(self.nano.rem_euclid(unit) != 0);
         i64::try_from(up).unwrap_or(if up < 0 { i64::MIN } else { i64::MAX })
