@@ -3,3 +3,18 @@
 //!
 //! Pure: values in, values out. Imports `api` and libraries, nothing else of the house; knows no
 //! requests, no kinds of object and no store.
+//!
+//! [`tree`] is JSON, [`schema`] says how it is merged ([`builtin`] for Kubernetes' own types),
+//! [`typed`] does so, and [`managed`] knows the owners of fields, which are [`fieldset`]s.
+
+pub mod builtin;
+pub mod fieldset;
+pub mod managed;
+pub mod path;
+pub mod schema;
+pub mod tree;
+pub mod typed;
+
+pub use fieldset::FieldSet;
+pub use schema::Schema;
+pub use tree::Tree;
