@@ -1,12 +1,14 @@
 //! What is checked of, and added to, every write whatever its kind: one plugin a file, in the
 //! order of one list. Plugins may read the store; they never write.
 
+mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_security;
 mod priority;
 mod resource_quota;
 mod service_account;
+mod taint_nodes_by_condition;
 mod tolerations;
 
 use std::sync::Arc;
@@ -75,8 +77,26 @@ async fn in_namespace<T: DeserializeOwned>(
     group: &str,
     plural: &str,
 ) -> Result<Vec<T>> {
+    objects(write, group, plural, write.namespace).await
+}
+
+/// Every object of a kind.
+async fn everywhere<T: DeserializeOwned>(
+    write: Write<'_>,
+    group: &str,
+    plural: &str,
+) -> Result<Vec<T>> {
+    objects(write, group, plural, "").await
+}
+
+async fn objects<T: DeserializeOwned>(
+    write: Write<'_>,
+    group: &str,
+    plural: &str,
+    namespace: &str,
+) -> Result<Vec<T>> {
     let Some(kind) = write.server.registry.kind(group, plural) else { return Ok(vec![]) };
-    let prefix = prefix(kind.names(), write.namespace);
+    let prefix = prefix(kind.names(), namespace);
     let page = write.server.store.range(&prefix, Range::default()).await?;
     let read = |entry: &Arc<Entry>| serde_json::from_slice(&entry.value);
     page.entries.iter().map(read).collect::<Result<_, _>>().map_err(ApiError::internal)
@@ -91,9 +111,12 @@ impl Default for Admission {
             Box::new(namespace_lifecycle::NamespaceLifecycle),
             Box::new(limit_ranger::LimitRanger),
             Box::new(service_account::ServiceAccount),
-            Box::new(tolerations::DefaultTolerationSeconds),
-            Box::new(priority::Priority),
+            Box::new(taint_nodes_by_condition::TaintNodesByCondition),
             Box::new(pod_security::PodSecurity),
+            Box::new(priority::Priority),
+            Box::new(tolerations::DefaultTolerationSeconds),
+            Box::new(default_class::DefaultStorageClass),
+            Box::new(default_class::DefaultIngressClass),
             Box::new(resource_quota::ResourceQuota::default()),
         ])
     }
