@@ -16,6 +16,8 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 const ENV_VAR_NAME: &str = "a valid environment variable name must consist only of printable ASCII characters other than '='";
 const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 const EMPTY: &str = "must be non-empty";
 
 /// What Kubernetes says of a text longer than `max` bytes.
@@ -169,6 +171,28 @@ pub fn port_number(port: i64) -> Vec<String> {
     }
 }
 
+/// `*.` and a DNS-1123 subdomain.
+pub fn wildcard_dns_1123_subdomain(text: &str) -> Vec<String> {
+    let below = text.strip_prefix("*.").unwrap_or_default();
+    let good = below.as_bytes().split(|byte| *byte == b'.').all(is_dns_label);
+    complaints(text, SUBDOMAIN_MAX, good, WILDCARD)
+}
+
+/// A range of addresses, as in `10.9.8.0/24`. Bits beyond the prefix are allowed.
+pub fn cidr(text: &str) -> Vec<String> {
+    if network(text).is_some() { vec![] } else { vec![CIDR.into()] }
+}
+
+/// The address and the length of the prefix in a range of addresses.
+pub fn network(text: &str) -> Option<(std::net::IpAddr, u8)> {
+    let (ip, bits) = text.split_once('/')?;
+    let ip: std::net::IpAddr = ip.parse().ok()?;
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    let digits = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
+    let bits = bits.parse().ok().filter(|bits| digits && *bits <= most)?;
+    Some((ip, bits))
+}
+
 /// A share such as `25%`.
 pub fn percent(text: &str) -> Vec<String> {
     let digits = text.strip_suffix('%').unwrap_or_default();
@@ -199,6 +223,24 @@ mod tests {
         }
         assert!(dns_1035_label("1a").len() == 1 && dns_1035_label("a1").is_empty());
         assert_eq!(dns_1123_label(&"X".repeat(64)).len(), 2);
+    }
+
+    #[test]
+    fn ranges_of_addresses() {
+        for good in ["10.0.0.0/8", "10.1.2.3/8", "::/0", "2001:db8::/128", "0.0.0.0/0"] {
+            assert!(cidr(good).is_empty(), "{good}");
+        }
+        for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/129", "::/"] {
+            assert_eq!(cidr(bad).len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn wildcards() {
+        assert!(wildcard_dns_1123_subdomain("*.a.b").is_empty());
+        for bad in ["*", "*.", "a.*.b", "*a.b", "*.*.b"] {
+            assert_eq!(wildcard_dns_1123_subdomain(bad).len(), 1, "{bad}");
+        }
     }
 
     #[test]

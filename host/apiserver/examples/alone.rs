@@ -16,6 +16,7 @@ use kube::api::PostParams;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = ApiServer::new(Config::default(), Arc::new(MemoryStore::new()));
     let router = server.router();
+    server.bootstrap().await?;
     let namespaces: Api<Namespace> =
         Api::all(client(router.clone(), Identity::component("bootstrap"), "default"));
     let mut default = Namespace::default();

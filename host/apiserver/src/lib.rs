@@ -8,6 +8,7 @@
 mod admission;
 mod authn;
 mod authz;
+mod bootstrap;
 mod chain;
 mod client;
 mod config;

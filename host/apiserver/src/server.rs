@@ -12,8 +12,9 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, Identity};
 use crate::authz::{Authorizer, Masters};
+use crate::bootstrap;
 use crate::chain;
 use crate::config::{Config, Kubelets, Limits};
 use crate::endpoints::{OpenApi, not_found};
@@ -74,6 +75,12 @@ impl ApiServer {
             let answer: BoxFuture<'static, _> = Box::pin(answer.map(Ok::<_, Infallible>));
             answer
         }))
+    }
+
+    /// Makes the objects that every cluster has, where they are missing.
+    pub async fn bootstrap(&self) -> Result<(), kube::Error> {
+        let own = Identity::component("system:apiserver");
+        bootstrap::run(&crate::client(self.router(), own, "default")).await
     }
 
     /// Turns readiness off and ends every watch. Other requests are still served.

@@ -183,6 +183,7 @@ impl Cluster {
             endpoint: API_ENDPOINT.into(),
             port: API_ENDPOINT_PORT,
         };
+        server.bootstrap().await.context("making the objects that every cluster has")?;
         bootstrap::run(&client("system:apiserver"), &address_of_api).await?;
 
         let mut control = Part::new();

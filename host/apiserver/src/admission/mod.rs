@@ -7,6 +7,7 @@ mod namespace_lifecycle;
 mod pod_security;
 mod priority;
 mod resource_quota;
+mod runtime_class;
 mod service_account;
 mod taint_nodes_by_condition;
 mod tolerations;
@@ -18,7 +19,7 @@ use coracle_store::{Entry, Range};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Result};
-use crate::registry::{Object, Write, prefix};
+use crate::registry::{Object, Write, key, prefix};
 
 /// What a write does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,19 @@ async fn objects<T: DeserializeOwned>(
     page.entries.iter().map(read).collect::<Result<_, _>>().map_err(ApiError::internal)
 }
 
+/// The object of that name of a kind that has no namespaces.
+async fn named<T: DeserializeOwned>(
+    write: Write<'_>,
+    group: &str,
+    plural: &str,
+    name: &str,
+) -> Result<Option<T>> {
+    let Some(kind) = write.server.registry.kind(group, plural) else { return Ok(None) };
+    let entry = write.server.store.get(&key(kind.names(), "", name)).await?;
+    let object = entry.map(|entry| serde_json::from_slice(&entry.value));
+    object.transpose().map_err(ApiError::internal)
+}
+
 /// The plugins in their order.
 pub(crate) struct Admission(Vec<Box<dyn Plugin>>);
 
@@ -116,6 +130,7 @@ impl Default for Admission {
             Box::new(priority::Priority),
             Box::new(tolerations::DefaultTolerationSeconds),
             Box::new(default_class::DefaultStorageClass),
+            Box::new(runtime_class::RuntimeClass),
             Box::new(default_class::DefaultIngressClass),
             Box::new(resource_quota::ResourceQuota::default()),
         ])

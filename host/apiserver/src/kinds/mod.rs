@@ -2,6 +2,8 @@
 //! (names, defaults, what an update may touch, columns of `kubectl get`). The rules that objects
 //! must obey stand in [`crate::validation`]. Knows nothing of HTTP or the store.
 
+mod address;
+mod class;
 mod configmap;
 mod deployment;
 mod endpoints;
@@ -9,16 +11,21 @@ mod endpointslice;
 mod event;
 mod generation;
 mod horizontalpodautoscaler;
+mod ingress;
 mod lease;
 mod module;
 mod namespace;
+mod networkpolicy;
 mod node;
+mod persistentvolume;
+mod persistentvolumeclaim;
 mod pod;
 mod rbac;
 mod replicaset;
 mod secret;
 mod service;
 mod serviceaccount;
+mod storage;
 mod table;
 
 use std::sync::Arc;
@@ -28,10 +35,19 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{
+    IPAddress, Ingress, IngressClass, NetworkPolicy, ServiceCIDR,
+};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::{
+    CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass,
+};
 
 use crate::registry::{Builtin, Kind};
 
@@ -45,6 +61,8 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Event>::kind(),
         Builtin::<Namespace>::kind(),
         Builtin::<Node>::kind(),
+        Builtin::<PersistentVolumeClaim>::kind(),
+        Builtin::<PersistentVolume>::kind(),
         Builtin::<Pod>::kind(),
         Builtin::<Secret>::kind(),
         Builtin::<ServiceAccount>::kind(),
@@ -56,10 +74,23 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),
+        Builtin::<IngressClass>::kind(),
+        Builtin::<Ingress>::kind(),
+        Builtin::<IPAddress>::kind(),
+        Builtin::<NetworkPolicy>::kind(),
+        Builtin::<ServiceCIDR>::kind(),
+        Builtin::<RuntimeClass>::kind(),
         Builtin::<ClusterRoleBinding>::kind(),
         Builtin::<ClusterRole>::kind(),
         Builtin::<RoleBinding>::kind(),
         Builtin::<Role>::kind(),
+        Builtin::<PriorityClass>::kind(),
+        Builtin::<CSIDriver>::kind(),
+        Builtin::<CSINode>::kind(),
+        Builtin::<CSIStorageCapacity>::kind(),
+        Builtin::<StorageClass>::kind(),
+        Builtin::<VolumeAttachment>::kind(),
+        Builtin::<VolumeAttributesClass>::kind(),
     ]
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::{Kind, Object, Write, key, prefix};
 use crate::error::{ApiError, Cause, CauseReason, Result};
 
-/// Where cluster addresses come from: 10.96.0.0/16.
+/// Where cluster addresses come from.
+pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
 const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
 const NETWORK_BITS: u32 = 16;
 /// The addresses from here on are given out; those below are for people who choose.

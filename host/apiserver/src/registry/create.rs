@@ -46,6 +46,7 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         }
         let mut causes = metadata::validate(kind, &*object);
         causes.extend(kind.validate(&*object));
+        causes.extend(kind.validate_create(&*object));
         let name = object.meta().name.clone().unwrap_or_default();
         if !causes.is_empty() {
             return Err(ApiError::invalid(&names.group, &names.kind, &name, causes));

@@ -160,6 +160,10 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part);
     /// The faults of the object's own fields; metadata is validated by the verbs.
     fn validate(&self, object: &dyn Object) -> Vec<Cause>;
+    /// The faults of a new object that an older one may have, [`Kind::validate`]'s not included.
+    fn validate_create(&self, _object: &dyn Object) -> Vec<Cause> {
+        vec![]
+    }
     /// The faults of a change, [`Kind::validate`]'s not included.
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause>;
     /// What the writer of a valid object should know all the same. `old` is what it replaces.
@@ -201,6 +205,9 @@ pub(crate) trait Strategy:
     fn prepare_create(&mut self) {}
     fn prepare_update(&mut self, _old: &Self, _part: Part) {}
     fn validate(&self) -> Vec<Cause> {
+        vec![]
+    }
+    fn validate_create(&self) -> Vec<Cause> {
         vec![]
     }
     fn validate_update(&self, _old: &Self, _part: Part) -> Vec<Cause> {
@@ -319,6 +326,10 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn validate(&self, object: &dyn Object) -> Vec<Cause> {
         typed!(object, vec![]).validate()
+    }
+
+    fn validate_create(&self, object: &dyn Object) -> Vec<Cause> {
+        typed!(object, vec![]).validate_create()
     }
 
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {

@@ -19,7 +19,7 @@ use crate::authn::Identity;
 use crate::server::Server;
 use crate::warnings::Warnings;
 
-pub(crate) use allocators::Allocators;
+pub(crate) use allocators::{Allocators, SERVICE_RANGE};
 pub(crate) use codec::encode;
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, Deleted, delete};
@@ -29,6 +29,7 @@ pub(crate) use keys::{key, prefix, split};
 pub(crate) use kind::{
     ApiResource, Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy,
 };
+pub(crate) use metadata::seconds;
 pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};

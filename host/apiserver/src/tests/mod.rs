@@ -2,9 +2,11 @@
 
 mod access;
 mod admission;
+mod classes;
 mod client;
 mod deletion;
 mod lists;
+mod networking;
 mod protobuf;
 mod rbac;
 mod services;
@@ -12,6 +14,7 @@ mod subresources;
 mod verbs;
 mod versions;
 mod views;
+mod volumes;
 mod watches;
 
 use std::sync::Arc;

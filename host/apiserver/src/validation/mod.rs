@@ -1,23 +1,31 @@
 //! The rules that objects must obey. Pure: an object in, its faults out, with Kubernetes' paths
 //! and sentences (`k8s.io/kubernetes/pkg/apis/*/validation`). Knows no verbs and no store.
 
+mod address;
+mod class;
 mod container;
 mod data;
 mod endpoints;
 mod event;
 mod horizontalpodautoscaler;
+mod ingress;
 mod meta;
 mod module;
 mod namespace;
+mod networkpolicy;
 mod node;
+mod node_selector;
 mod nulls;
 mod number;
+mod persistentvolume;
+mod persistentvolumeclaim;
 mod pod;
 mod probe;
 mod rbac;
 mod resources;
 mod selector;
 mod service;
+mod storage;
 mod strict;
 mod toleration;
 mod volume;
@@ -27,6 +35,12 @@ use serde::Serialize;
 
 use crate::error::Cause;
 
+pub(crate) use address::{
+    ip_address, ip_address_name, ip_address_update, service_cidr, service_cidr_update,
+};
+pub(crate) use class::{
+    SYSTEM_PRIORITIES, priority_class, priority_class_update, runtime_class, runtime_class_update,
+};
 pub(crate) use coracle_api::meta::{
     dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain, path_segment,
 };
@@ -34,14 +48,27 @@ pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
 pub(crate) use event::{event, lease};
 pub(crate) use horizontalpodautoscaler::{horizontalpodautoscaler, horizontalpodautoscaler_status};
+pub(crate) use ingress::{
+    ingress, ingress_class, ingress_class_update, ingress_create, ingress_status,
+};
 pub(crate) use meta::object_meta;
 pub(crate) use module::module;
 pub(crate) use namespace::{namespace, namespace_status};
+pub(crate) use networkpolicy::network_policy;
 pub(crate) use node::{node, node_update};
 pub(crate) use nulls::without_nulls;
+pub(crate) use persistentvolume::{persistent_volume, persistent_volume_update};
+pub(crate) use persistentvolumeclaim::{
+    persistent_volume_claim, persistent_volume_claim_status, persistent_volume_claim_update,
+};
 pub(crate) use pod::{pod, pod_status};
 pub(crate) use rbac::{cluster_role, cluster_role_binding, role, role_binding, role_ref_update};
 pub(crate) use service::{service, service_update};
+pub(crate) use storage::{
+    csi_driver, csi_driver_update, csi_node, csi_node_update, csi_storage_capacity,
+    csi_storage_capacity_update, storage_class, storage_class_update, volume_attachment,
+    volume_attachment_status, volume_attributes_class, volume_attributes_class_update,
+};
 pub(crate) use strict::{repeated_fields, unknown_field};
 pub(crate) use toleration::tolerations;
 pub(crate) use workload::{deployment, deployment_status, replicaset, replicaset_status};

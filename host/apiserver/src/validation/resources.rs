@@ -22,6 +22,17 @@ pub(super) fn quantity(text: &Text, path: &str) -> Option<Cause> {
     }
 }
 
+/// A quantity that must be more than nothing.
+pub(super) fn positive(text: &Text, path: &str) -> Option<Cause> {
+    match Quantity::try_from(text) {
+        Err(error) => Some(Cause::invalid(path, text.0.as_str(), &error.to_string())),
+        Ok(amount) if amount.is_negative() || amount.is_zero() => {
+            Some(Cause::invalid(path, text.0.as_str(), "must be greater than zero"))
+        }
+        Ok(_) => None,
+    }
+}
+
 /// Whether a resource may be shared out only in whole units, and never in excess of what is there.
 fn is_whole(name: &str) -> bool {
     name.starts_with("hugepages-") || name.contains('/')

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use coracle_api::meta;
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeMount,
+    DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Volume,
+    VolumeMount,
 };
 
 use super::container::{field_ref, resource_ref};
@@ -69,16 +70,7 @@ fn source(volume: &Volume, path: &str) -> Vec<Cause> {
         faults.extend(resources::quantity(size, &format!("{path}.emptyDir.sizeLimit")));
     }
     if let Some(host) = &volume.host_path {
-        let path = format!("{path}.hostPath");
-        if host.path.is_empty() {
-            faults.push(Cause::required(format!("{path}.path"), ""));
-        } else {
-            faults.extend(no_backsteps(&host.path, &format!("{path}.path")));
-        }
-        let kind = host.type_.as_deref().unwrap_or_default();
-        if !HOST_PATH_TYPES.contains(&kind) {
-            faults.push(Cause::not_supported(format!("{path}.type"), kind, HOST_PATH_TYPES));
-        }
+        faults.extend(host_path(host, &format!("{path}.hostPath")));
     }
     if let Some(secret) = &volume.secret {
         let path = format!("{path}.secret");
@@ -105,6 +97,21 @@ fn source(volume: &Volume, path: &str) -> Vec<Cause> {
     faults
 }
 
+/// A place on the node.
+pub(super) fn host_path(host: &HostPathVolumeSource, path: &str) -> Vec<Cause> {
+    let mut faults = vec![];
+    if host.path.is_empty() {
+        faults.push(Cause::required(format!("{path}.path"), ""));
+    } else {
+        faults.extend(no_backsteps(&host.path, &format!("{path}.path")));
+    }
+    let kind = host.type_.as_deref().unwrap_or_default();
+    if !HOST_PATH_TYPES.contains(&kind) {
+        faults.push(Cause::not_supported(format!("{path}.type"), kind, HOST_PATH_TYPES));
+    }
+    faults
+}
+
 fn required(text: Option<&str>, path: &str, faults: &mut Vec<Cause>) {
     if text.unwrap_or_default().is_empty() {
         faults.push(Cause::required(path, ""));
@@ -117,7 +124,7 @@ fn mode(mode: Option<i32>, path: &str) -> Option<Cause> {
     Some(Cause::invalid(path, mode, detail))
 }
 
-fn no_backsteps(text: &str, path: &str) -> Option<Cause> {
+pub(super) fn no_backsteps(text: &str, path: &str) -> Option<Cause> {
     let back = text.split('/').any(|part| part == "..");
     back.then(|| Cause::invalid(path, text, "must not contain '..'"))
 }
