@@ -13,7 +13,6 @@ pub enum CauseReason {
     FieldValueTooLong,
     FieldValueTooMany,
     FieldValueTypeInvalid,
-    DisruptionBudget,
     NamespaceTerminating,
     ResourceVersionTooLarge,
 }
@@ -52,6 +51,12 @@ impl Cause {
         detail: &str,
     ) -> Self {
         let message = Self::explained(format!("Invalid value: {}", value.into()), detail);
+        Self::new(CauseReason::FieldValueInvalid, field, message)
+    }
+
+    /// The field as a whole breaks a rule; what it holds is not repeated.
+    pub fn wrong(field: impl Into<String>, detail: &str) -> Self {
+        let message = Self::explained("Invalid value".into(), detail);
         Self::new(CauseReason::FieldValueInvalid, field, message)
     }
 

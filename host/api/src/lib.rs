@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod cause;
 pub mod clock;
 pub mod conditions;
+pub mod cron;
 pub mod dice;
 pub mod duration;
 pub mod events;

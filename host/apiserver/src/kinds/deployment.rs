@@ -51,9 +51,7 @@ impl Strategy for Deployment {
             rolling.max_unavailable.get_or_insert_with(quarter);
             rolling.max_surge.get_or_insert_with(quarter);
         }
-        if let Some(spec) = &mut spec.template.spec {
-            pod::default_spec(spec);
-        }
+        pod::default_template(&mut spec.template);
     }
 
     fn prepare_create(&mut self) {

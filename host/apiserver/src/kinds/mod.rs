@@ -5,6 +5,9 @@
 mod address;
 mod class;
 mod configmap;
+mod controllerrevision;
+mod cronjob;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -12,7 +15,9 @@ mod event;
 mod generation;
 mod horizontalpodautoscaler;
 mod ingress;
+mod job;
 mod lease;
+mod limitrange;
 mod module;
 mod namespace;
 mod networkpolicy;
@@ -20,29 +25,39 @@ mod node;
 mod persistentvolume;
 mod persistentvolumeclaim;
 mod pod;
+mod poddisruptionbudget;
+mod podtemplate;
 mod rbac;
 mod replicaset;
+mod replicationcontroller;
+mod resourcequota;
 mod secret;
 mod service;
 mod serviceaccount;
+mod statefulset;
 mod storage;
 mod table;
 
 use std::sync::Arc;
 
 use coracle_api::module::Module;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodTemplate, ReplicationController, ResourceQuota, Secret, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{
     IPAddress, Ingress, IngressClass, NetworkPolicy, ServiceCIDR,
 };
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::{
@@ -51,6 +66,7 @@ use k8s_openapi::api::storage::v1::{
 
 use crate::registry::{Builtin, Kind};
 
+pub(crate) use job::{CONTROLLER_UID, JOB_NAME};
 pub(crate) use table::{NAME_AND_AGE, name_and_age};
 
 /// Every built-in kind, in the order of `kubectl api-resources`.
@@ -59,18 +75,27 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<ConfigMap>::kind(),
         Builtin::<Endpoints>::kind(),
         Builtin::<Event>::kind(),
+        Builtin::<LimitRange>::kind(),
         Builtin::<Namespace>::kind(),
         Builtin::<Node>::kind(),
         Builtin::<PersistentVolumeClaim>::kind(),
         Builtin::<PersistentVolume>::kind(),
         Builtin::<Pod>::kind(),
+        Builtin::<PodTemplate>::kind(),
+        Builtin::<ReplicationController>::kind(),
+        Builtin::<ResourceQuota>::kind(),
         Builtin::<Secret>::kind(),
         Builtin::<ServiceAccount>::kind(),
         Builtin::<Service>::kind(),
+        Builtin::<ControllerRevision>::kind(),
+        Builtin::<DaemonSet>::kind(),
         Builtin::<Deployment>::kind(),
         Builtin::<ReplicaSet>::kind(),
+        Builtin::<StatefulSet>::kind(),
         Builtin::<HorizontalPodAutoscaler>::kind(),
         Arc::new(horizontalpodautoscaler::v1()),
+        Builtin::<CronJob>::kind(),
+        Builtin::<Job>::kind(),
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),
@@ -80,6 +105,7 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<NetworkPolicy>::kind(),
         Builtin::<ServiceCIDR>::kind(),
         Builtin::<RuntimeClass>::kind(),
+        Builtin::<PodDisruptionBudget>::kind(),
         Builtin::<ClusterRoleBinding>::kind(),
         Builtin::<ClusterRole>::kind(),
         Builtin::<RoleBinding>::kind(),

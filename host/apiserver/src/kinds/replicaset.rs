@@ -44,8 +44,8 @@ impl Strategy for ReplicaSet {
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };
         spec.replicas.get_or_insert(1);
-        if let Some(spec) = spec.template.as_mut().and_then(|template| template.spec.as_mut()) {
-            pod::default_spec(spec);
+        if let Some(template) = &mut spec.template {
+            pod::default_template(template);
         }
     }
 

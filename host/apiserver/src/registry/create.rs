@@ -36,13 +36,17 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
     metadata::omit_empty(meta);
     // What is allocated is held until it is written, or given up.
     let _held = server.allocators.begin_create(write, &mut *object).await?;
-    kind.prepare_create(&mut *object);
     let base = generated(&*object);
+    let next = || base.as_ref().map(|base| format!("{base}{}", dice::suffix(SUFFIX)));
+    if let Some(name) = next() {
+        object.meta_mut().name = Some(name);
+    }
+    kind.prepare_create(&mut *object);
     let mut attempt = 0;
     loop {
         attempt += 1;
-        if let Some(base) = &base {
-            object.meta_mut().name = Some(format!("{base}{}", dice::suffix(SUFFIX)));
+        if let Some(name) = next().filter(|_| attempt > 1) {
+            kind.rename(&mut *object, name);
         }
         let mut causes = metadata::validate(kind, &*object);
         causes.extend(kind.validate(&*object));

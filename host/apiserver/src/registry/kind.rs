@@ -156,6 +156,8 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn default(&self, object: &mut dyn Object);
     /// Removes what a creator may not set.
     fn prepare_create(&self, object: &mut dyn Object);
+    /// Gives a prepared object another name, after the one that was generated turned out taken.
+    fn rename(&self, object: &mut dyn Object, name: String);
     /// Brings back what an update of `part` may not touch, and counts the generation.
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part);
     /// The faults of the object's own fields; metadata is validated by the verbs.
@@ -203,6 +205,9 @@ pub(crate) trait Strategy:
 
     fn default_fields(&mut self) {}
     fn prepare_create(&mut self) {}
+    fn rename(&mut self, name: String) {
+        self.meta_mut().name = Some(name);
+    }
     fn prepare_update(&mut self, _old: &Self, _part: Part) {}
     fn validate(&self) -> Vec<Cause> {
         vec![]
@@ -318,6 +323,10 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn prepare_create(&self, object: &mut dyn Object) {
         typed!(mut object).prepare_create();
+    }
+
+    fn rename(&self, object: &mut dyn Object, name: String) {
+        typed!(mut object).rename(name);
     }
 
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {

@@ -167,6 +167,10 @@ impl Kind for Version {
         self.hub.prepare_create(object);
     }
 
+    fn rename(&self, object: &mut dyn Object, name: String) {
+        self.hub.rename(object, name);
+    }
+
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {
         self.hub.prepare_update(new, old, part);
     }

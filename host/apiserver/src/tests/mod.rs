@@ -16,6 +16,7 @@ mod versions;
 mod views;
 mod volumes;
 mod watches;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -89,11 +90,7 @@ impl Server {
     }
 
     pub(super) async fn with(config: Config) -> Self {
-        Self::over(config, MemoryStore::new()).await
-    }
-
-    pub(super) async fn over(config: Config, store: MemoryStore) -> Self {
-        let api = ApiServer::new(config, Arc::new(store));
+        let api = ApiServer::new(config, Arc::new(MemoryStore::new()));
         let server = Self { router: api.router(), api };
         let namespace = json!({ "metadata": { "name": "default" } });
         server.post("/api/v1/namespaces", namespace).await.is(201);

@@ -85,6 +85,26 @@ pub(super) fn annotations(
     faults
 }
 
+/// A path behind a domain: `acme.io/foo`.
+pub(super) fn domain_prefixed_path(text: &str, path: &str) -> Vec<Cause> {
+    if text.is_empty() {
+        return vec![Cause::required(path, "")];
+    }
+    let (domain, rest) = text.split_once('/').unwrap_or_default();
+    if domain.is_empty() || rest.is_empty() {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![Cause::invalid(path, text, detail)];
+    }
+    let mut faults = all(path, domain, meta::dns_1123_subdomain(domain));
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+    if !rest.bytes().all(good) {
+        let detail =
+            "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        faults.push(Cause::invalid(path, rest, detail));
+    }
+    faults
+}
+
 fn owners(owners: &[OwnerReference]) -> Vec<Cause> {
     let path = "metadata.ownerReferences";
     let mut faults = vec![];

@@ -4,11 +4,15 @@
 mod address;
 mod class;
 mod container;
+mod cronjob;
+mod daemonset;
 mod data;
 mod endpoints;
 mod event;
 mod horizontalpodautoscaler;
 mod ingress;
+mod job;
+mod limitrange;
 mod meta;
 mod module;
 mod namespace;
@@ -20,13 +24,17 @@ mod number;
 mod persistentvolume;
 mod persistentvolumeclaim;
 mod pod;
+mod poddisruptionbudget;
 mod probe;
 mod rbac;
+mod resourcequota;
 mod resources;
 mod selector;
 mod service;
+mod statefulset;
 mod storage;
 mod strict;
+mod template;
 mod toleration;
 mod volume;
 mod workload;
@@ -44,6 +52,8 @@ pub(crate) use class::{
 pub(crate) use coracle_api::meta::{
     dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain, path_segment,
 };
+pub(crate) use cronjob::cronjob;
+pub(crate) use daemonset::{daemonset, daemonset_status};
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
 pub(crate) use event::{event, lease};
@@ -51,6 +61,8 @@ pub(crate) use horizontalpodautoscaler::{horizontalpodautoscaler, horizontalpoda
 pub(crate) use ingress::{
     ingress, ingress_class, ingress_class_update, ingress_create, ingress_status,
 };
+pub(crate) use job::{job, job_status, job_update};
+pub(crate) use limitrange::limitrange;
 pub(crate) use meta::object_meta;
 pub(crate) use module::module;
 pub(crate) use namespace::{namespace, namespace_status};
@@ -62,16 +74,25 @@ pub(crate) use persistentvolumeclaim::{
     persistent_volume_claim, persistent_volume_claim_status, persistent_volume_claim_update,
 };
 pub(crate) use pod::{pod, pod_status};
+pub(crate) use poddisruptionbudget::{poddisruptionbudget, poddisruptionbudget_status};
 pub(crate) use rbac::{cluster_role, cluster_role_binding, role, role_binding, role_ref_update};
+pub(crate) use resourcequota::{resourcequota, resourcequota_status, resourcequota_update};
 pub(crate) use service::{service, service_update};
+pub(crate) use statefulset::{
+    controllerrevision, statefulset, statefulset_status, statefulset_update,
+};
 pub(crate) use storage::{
     csi_driver, csi_driver_update, csi_node, csi_node_update, csi_storage_capacity,
     csi_storage_capacity_update, storage_class, storage_class_update, volume_attachment,
     volume_attachment_status, volume_attributes_class, volume_attributes_class_update,
 };
 pub(crate) use strict::{repeated_fields, unknown_field};
+pub(crate) use template::podtemplate;
 pub(crate) use toleration::tolerations;
-pub(crate) use workload::{deployment, deployment_status, replicaset, replicaset_status};
+pub(crate) use workload::{
+    deployment, deployment_status, replicaset, replicaset_status, replicationcontroller,
+    replicationcontroller_status,
+};
 
 /// One fault for each complaint about `value`.
 fn all(path: &str, value: &str, complaints: Vec<String>) -> Vec<Cause> {

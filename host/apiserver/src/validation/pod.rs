@@ -1,12 +1,10 @@
 //! Pods, and the pod specs of templates.
 
 use coracle_api::meta;
-use k8s_openapi::api::core::v1::{
-    ContainerStatus, Pod, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
-};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, TopologySpreadConstraint, Volume};
 
 use super::container::{self, Surroundings};
-use super::meta::{annotations, labels};
+use super::meta::labels;
 use super::{all, filled, number, one_of, resources, selector, toleration, volume};
 use crate::error::Cause;
 
@@ -14,7 +12,7 @@ use crate::error::Cause;
 pub(crate) fn pod(pod: &Pod) -> Vec<Cause> {
     let none = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&none);
-    let mut faults = pod_spec(spec, "spec");
+    let mut faults = pod_spec(spec, &[], "spec");
     if has_ephemeral(spec) {
         faults.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create"));
     }
@@ -25,32 +23,17 @@ fn has_ephemeral(spec: &PodSpec) -> bool {
     spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty())
 }
 
-/// The faults of a template of pods.
-pub(super) fn template(template: &PodTemplateSpec, path: &str) -> Vec<Cause> {
-    let none = PodSpec::default();
-    let meta = template.metadata.as_ref();
-    let mut faults = labels(meta.and_then(|meta| meta.labels.as_ref()), &format!("{path}.labels"));
-    faults.extend(annotations(
-        meta.and_then(|meta| meta.annotations.as_ref()),
-        &format!("{path}.annotations"),
-    ));
-    faults.extend(pod_spec(template.spec.as_ref().unwrap_or(&none), &format!("{path}.spec")));
-    if template.spec.as_ref().is_some_and(has_ephemeral) {
-        let path = format!("{path}.spec.ephemeralContainers");
-        faults.push(Cause::forbidden(path, "ephemeral containers not allowed in pod template"));
-    }
-    faults
-}
-
-fn pod_spec(spec: &PodSpec, path: &str) -> Vec<Cause> {
+/// The faults of a pod's spec. Pods of a StatefulSet get `further` volumes.
+pub(super) fn pod_spec(spec: &PodSpec, further: &[Volume], path: &str) -> Vec<Cause> {
     let at = |field: &str| format!("{path}.{field}");
-    let all_volumes = spec.volumes.as_deref().unwrap_or_default();
+    let own_volumes = spec.volumes.as_deref().unwrap_or_default();
+    let all_volumes = [own_volumes, further].concat();
     let init = spec.init_containers.as_deref().unwrap_or_default();
     let around = Surroundings {
-        volumes: all_volumes,
+        volumes: &all_volumes,
         grace: spec.termination_grace_period_seconds.unwrap_or(30),
     };
-    let mut faults = volume::volumes(all_volumes, &at("volumes"));
+    let mut faults = volume::volumes(own_volumes, &at("volumes"));
     faults.extend(container::containers(&spec.containers, &around, &at("containers")));
     let of_init = at("initContainers");
     faults.extend(container::init_containers(init, &spec.containers, &around, &of_init));

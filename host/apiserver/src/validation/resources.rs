@@ -10,6 +10,30 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use super::all;
 use crate::error::Cause;
 
+/// Kubernetes' own resources, whosever they are.
+const STANDARD: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "requests.storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
 /// A quantity that must not be negative.
 pub(super) fn quantity(text: &Text, path: &str) -> Option<Cause> {
     match Quantity::try_from(text) {
@@ -34,7 +58,7 @@ pub(super) fn positive(text: &Text, path: &str) -> Option<Cause> {
 }
 
 /// Whether a resource may be shared out only in whole units, and never in excess of what is there.
-fn is_whole(name: &str) -> bool {
+pub(super) fn is_whole(name: &str) -> bool {
     name.starts_with("hugepages-") || name.contains('/')
 }
 
@@ -47,6 +71,20 @@ pub(super) fn list(list: Option<&BTreeMap<String, Text>>, path: &str) -> Vec<Cau
         faults.extend(quantity(amount, &path));
     }
     faults
+}
+
+/// A resource's name, where any will do that is well formed; without a domain it must be one of
+/// Kubernetes' own.
+pub(super) fn resource_name(name: &str, path: &str) -> Vec<Cause> {
+    let faults = all(path, name, meta::qualified_name(name));
+    let standard = name.contains('/')
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
+        || STANDARD.contains(&name);
+    if !faults.is_empty() || standard {
+        return faults;
+    }
+    vec![Cause::invalid(path, name, "must be a standard resource type or fully qualified")]
 }
 
 pub(super) fn container_resource(name: &str, path: &str) -> Vec<Cause> {

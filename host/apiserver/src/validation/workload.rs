@@ -1,17 +1,17 @@
-//! Deployments and ReplicaSets.
-
-use std::collections::BTreeMap;
+//! Deployments, ReplicaSets and ReplicationControllers.
 
 use coracle_api::selector::Selector;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, ReplicaSet, ReplicaSetSpec,
 };
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{
+    PodTemplateSpec, ReplicationController, ReplicationControllerSpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
 use super::number::{at_most_hundred_percent, count_or_percent, is_nothing, not_negative};
-use super::{pod, selector};
+use super::template;
 use crate::error::Cause;
 
 /// The faults of a Deployment.
@@ -93,54 +93,61 @@ pub(crate) fn replicaset(set: &ReplicaSet) -> Vec<Cause> {
 }
 
 fn selector_and_template(wanted: &LabelSelector, template: Option<&PodTemplateSpec>) -> Vec<Cause> {
-    let mut faults = vec![];
-    let path = "spec.selector";
-    if *wanted == LabelSelector::default() {
-        faults.push(Cause::required(path, ""));
-    } else {
-        faults.extend(selector::label_selector(wanted, path));
-    }
-    if selector::is_empty(wanted) {
-        let detail = "empty selector is invalid for deployment";
-        faults.push(Cause::invalid(path, json!(wanted), detail));
-    }
+    let mut faults = template::selector(wanted, "deployment", "spec.selector");
     let parsed = Selector::try_from(wanted);
     if parsed.is_err() {
-        faults.push(Cause::invalid(path, json!(wanted), "invalid label selector"));
+        faults.push(Cause::invalid("spec.selector", json!(wanted), "invalid label selector"));
     }
     let Some(template) = template else {
         faults.push(Cause::required("spec.template", ""));
         return faults;
     };
-    let labels = template.metadata.as_ref().and_then(|meta| meta.labels.as_ref());
     if let Ok(parsed) = parsed
         && !parsed.is_everything()
-        && !parsed.matches_some(labels)
     {
-        let none = BTreeMap::new();
-        let value = json!(labels.unwrap_or(&none));
-        let detail = "`selector` does not match template `labels`";
-        faults.push(Cause::invalid("spec.template.metadata.labels", value, detail));
+        faults.extend(template::mismatch(&parsed, template, "spec.template"));
     }
-    faults.extend(pod::template(template, "spec.template"));
-    let spec = template.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
-    if policy != "Always" {
-        let path = "spec.template.spec.restartPolicy";
-        faults.push(Cause::not_supported(path, policy, &["Always"]));
+    faults.extend(template::template(template, "spec.template"));
+    faults.extend(template::for_ever(template, "ReplicaSet", "spec.template"));
+    faults
+}
+
+/// The faults of a ReplicationController.
+pub(crate) fn replicationcontroller(controller: &ReplicationController) -> Vec<Cause> {
+    let none = ReplicationControllerSpec::default();
+    let spec = controller.spec.as_ref().unwrap_or(&none);
+    let mut faults: Vec<_> =
+        not_negative("spec.minReadySeconds", spec.min_ready_seconds).into_iter().collect();
+    let selector = spec.selector.clone().unwrap_or_default();
+    if selector.is_empty() {
+        faults.push(Cause::required("spec.selector", ""));
     }
-    if spec.is_some_and(|spec| spec.active_deadline_seconds.is_some()) {
-        let path = "spec.template.spec.activeDeadlineSeconds";
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        faults.push(Cause::forbidden(path, detail));
+    faults.extend(not_negative("spec.replicas", spec.replicas));
+    let Some(template) = &spec.template else {
+        faults.push(Cause::required("spec.template", ""));
+        return faults;
+    };
+    if !selector.is_empty() {
+        let wanted = LabelSelector { match_labels: Some(selector), match_expressions: None };
+        // Malformed values cannot be on a template that passes.
+        let wanted = Selector::try_from(&wanted).unwrap_or_default();
+        faults.extend(template::mismatch(&wanted, template, "spec.template"));
     }
+    faults.extend(template::template(template, "spec.template"));
+    faults.extend(template::for_ever(template, "ReplicationController", "spec.template"));
     faults
 }
 
 /// Complains where the first count is above the second.
-fn not_above(field: &str, count: i32, bound: i32, named: &str) -> Option<Cause> {
+pub(super) fn not_above(field: &str, count: i32, bound: i32, named: &str) -> Option<Cause> {
     let detail = format!("cannot be greater than {named}");
     (count > bound).then(|| Cause::invalid(format!("status.{field}"), count, &detail))
+}
+
+/// A count of collisions that was lowered.
+pub(super) fn decremented(new: Option<i32>, old: Option<i32>) -> Option<Cause> {
+    let value = new.unwrap_or(0);
+    (new < old).then(|| Cause::invalid("status.collisionCount", value, "cannot be decremented"))
 }
 
 /// The faults of a change of a Deployment's status.
@@ -168,21 +175,50 @@ pub(crate) fn deployment_status(new: &Deployment, old: &Deployment) -> Vec<Cause
     faults.extend(not_above("readyReplicas", ready, replicas, "status.replicas"));
     faults.extend(not_above("availableReplicas", available, replicas, "status.replicas"));
     faults.extend(not_above("availableReplicas", available, ready, "readyReplicas"));
+    faults.extend(not_negative("status.collisionCount", status.collision_count));
     let before = old.status.as_ref().and_then(|status| status.collision_count);
-    if status.collision_count < before {
-        let value = json!(count(status.collision_count));
-        faults.push(Cause::invalid("status.collisionCount", value, "cannot be decremented"));
-    }
+    faults.extend(decremented(status.collision_count, before));
     faults
+}
+
+/// What a ReplicaSet's and a ReplicationController's status count.
+struct Counts {
+    replicas: i32,
+    labelled: Option<i32>,
+    ready: Option<i32>,
+    available: Option<i32>,
+    observed: Option<i64>,
 }
 
 /// The faults of a change of a ReplicaSet's status.
 pub(crate) fn replicaset_status(set: &ReplicaSet) -> Vec<Cause> {
     let Some(status) = &set.status else { return vec![] };
+    counts(&Counts {
+        replicas: status.replicas,
+        labelled: status.fully_labeled_replicas,
+        ready: status.ready_replicas,
+        available: status.available_replicas,
+        observed: status.observed_generation,
+    })
+}
+
+/// The faults of a change of a ReplicationController's status.
+pub(crate) fn replicationcontroller_status(controller: &ReplicationController) -> Vec<Cause> {
+    let Some(status) = &controller.status else { return vec![] };
+    counts(&Counts {
+        replicas: status.replicas,
+        labelled: status.fully_labeled_replicas,
+        ready: status.ready_replicas,
+        available: status.available_replicas,
+        observed: status.observed_generation,
+    })
+}
+
+fn counts(status: &Counts) -> Vec<Cause> {
     let count = |count: Option<i32>| count.unwrap_or(0);
-    let labelled = count(status.fully_labeled_replicas);
-    let ready = count(status.ready_replicas);
-    let available = count(status.available_replicas);
+    let labelled = count(status.labelled);
+    let ready = count(status.ready);
+    let available = count(status.available);
     let replicas = status.replicas;
     let counts = [
         ("replicas", replicas),
@@ -191,7 +227,7 @@ pub(crate) fn replicaset_status(set: &ReplicaSet) -> Vec<Cause> {
         ("availableReplicas", available),
     ];
     let mut faults: Vec<_> =
-        not_negative("status.observedGeneration", status.observed_generation).into_iter().collect();
+        not_negative("status.observedGeneration", status.observed).into_iter().collect();
     for (field, count) in counts {
         faults.extend(not_negative(&format!("status.{field}"), Some(count)));
     }

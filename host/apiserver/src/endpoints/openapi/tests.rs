@@ -1,5 +1,3 @@
-use http::StatusCode;
-
 use super::*;
 
 fn documents() -> Documents {

@@ -1,20 +1,21 @@
 //! What a pod means where it says nothing (`k8s.io/kubernetes/pkg/apis/core/v1/defaults.go`).
 
-use std::collections::BTreeMap;
-
 use coracle_api::{pods, quantity};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EphemeralContainer, HTTPGetAction, Lifecycle, LifecycleHandler,
-    ObjectFieldSelector, Pod, PodSpec, Probe, ResourceFieldSelector, ResourceRequirements, Volume,
+    ObjectFieldSelector, Pod, PodSpec, PodTemplateSpec, Probe, ResourceFieldSelector,
+    ResourceRequirements, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::node::canonicalise;
+use super::super::persistentvolumeclaim;
 
 /// Permission bits of projected files.
 const FILE_MODE: i32 = 0o644;
 
-fn set_text(field: &mut Option<String>, text: &str) {
+/// Fills in a text that is not given.
+pub(in super::super) fn set_text(field: &mut Option<String>, text: &str) {
     if field.as_deref().unwrap_or_default().is_empty() {
         *field = Some(text.into());
     }
@@ -77,8 +78,15 @@ fn publish_ports(spec: &mut PodSpec) {
     }
 }
 
+/// Defaults of a template of pods.
+pub(in super::super) fn default_template(template: &mut PodTemplateSpec) {
+    if let Some(spec) = &mut template.spec {
+        default_spec(spec);
+    }
+}
+
 /// Defaults that hold for pods and for the templates of workloads.
-pub(in super::super) fn default_spec(spec: &mut PodSpec) {
+fn default_spec(spec: &mut PodSpec) {
     set_text(&mut spec.dns_policy, "ClusterFirst");
     set_text(&mut spec.restart_policy, "Always");
     set_text(&mut spec.scheduler_name, "default-scheduler");
@@ -238,10 +246,7 @@ fn default_volume(volume: &mut Volume) {
         set_text(&mut image.pull_policy, pull_policy(reference));
     }
     if let Some(claim) = volume.ephemeral.as_mut().and_then(|e| e.volume_claim_template.as_mut()) {
-        set_text(&mut claim.spec.volume_mode, "Filesystem");
-        let amounts: Option<&mut BTreeMap<_, _>> =
-            claim.spec.resources.as_mut().and_then(|resources| resources.requests.as_mut());
-        amounts.map(canonicalise);
+        persistentvolumeclaim::default_spec(&mut claim.spec);
     }
 }
 

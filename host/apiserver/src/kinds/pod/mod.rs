@@ -15,7 +15,7 @@ use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Rules, Strategy};
 use crate::validation;
 
-pub(super) use defaults::default_spec;
+pub(super) use defaults::{default_template, set_text};
 
 impl Strategy for Pod {
     const NAMES: Names = Names {
