@@ -13,6 +13,7 @@ pub enum CauseReason {
     FieldValueTooLong,
     FieldValueTooMany,
     FieldValueTypeInvalid,
+    DisruptionBudget,
     NamespaceTerminating,
     ResourceVersionTooLarge,
 }

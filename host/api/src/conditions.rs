@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::{DeploymentCondition, ReplicaSetCondition};
 use k8s_openapi::api::core::v1::{NamespaceCondition, NodeCondition, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as MetaCondition, Time};
 
 use crate::clock;
 
@@ -68,6 +68,39 @@ pub fn remove<C: Condition>(conditions: &mut Option<Vec<C>>, type_: &str) -> boo
         *conditions = None;
     }
     removed
+}
+
+impl Condition for MetaCondition {
+    fn new(type_: &str, status: &str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.into(),
+            last_transition_time: Time(clock::now()),
+            observed_generation: None,
+        }
+    }
+    fn type_(&self) -> &str {
+        &self.type_
+    }
+    fn status(&self) -> &str {
+        &self.status
+    }
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+    fn message(&self) -> &str {
+        &self.message
+    }
+    fn last_transition(&self) -> Option<&Time> {
+        Some(&self.last_transition_time)
+    }
+    fn set_last_transition(&mut self, time: Option<Time>) {
+        if let Some(time) = time {
+            self.last_transition_time = time;
+        }
+    }
 }
 
 macro_rules! condition {

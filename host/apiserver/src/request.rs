@@ -87,7 +87,12 @@ impl Route {
         let rest: Vec<String> = segments.collect();
         let mut target = Target { group, version, ..Target::default() };
         let mut rest = rest.into_iter().peekable();
-        let Some(first) = rest.next() else { return Self::Path };
+        let Some(mut first) = rest.next() else { return Self::Path };
+        // Before the query could say it, the path did.
+        let watched = first == "watch" && rest.peek().is_some();
+        if watched {
+            first = rest.next().unwrap_or_default();
+        }
         if first == "namespaces" {
             let namespace = rest.next().unwrap_or_default();
             match rest.next() {
@@ -107,6 +112,8 @@ impl Route {
         }
         let whole = target.name.is_empty();
         let verb = match *method {
+            Method::GET | Method::HEAD if watched => Verb::Watch,
+            _ if watched => return Self::Path,
             Method::GET | Method::HEAD if !whole => Verb::Get,
             Method::GET | Method::HEAD if params.flag("watch") => Verb::Watch,
             Method::GET | Method::HEAD => Verb::List,
@@ -185,6 +192,9 @@ mod tests {
             (Method::GET, "/api/v1/pods", Verb::List, "|v1||pods||"),
             (Method::GET, "/api/v1/pods?watch=1", Verb::Watch, "|v1||pods||"),
             (Method::GET, "/api/v1/pods?watch=false", Verb::List, "|v1||pods||"),
+            (Method::GET, "/api/v1/watch/namespaces/a/pods/p", Verb::Watch, "|v1|a|pods|p|"),
+            (Method::GET, "/apis/apps/v1/watch/deployments", Verb::Watch, "apps|v1||deployments||"),
+            (Method::POST, "/api/v1/watch/pods", Verb::Get, "path"),
             (Method::GET, "/api/v1/namespaces", Verb::List, "|v1||namespaces||"),
             (Method::PUT, "/api/v1/namespaces/a", Verb::Update, "|v1||namespaces|a|"),
             (

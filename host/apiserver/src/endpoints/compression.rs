@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-/// Answers below this many bytes are not worth the time.
+/// Answers up to this many bytes are not worth the time.
 const WORTHWHILE: u64 = 128 << 10;
 
 /// Whether the caller reads gzip.
@@ -25,7 +25,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// The answer, compressed if it is large and all there.
 pub(crate) async fn compress(response: Response<Body>) -> Response<Body> {
-    let large = response.body().size_hint().exact().is_some_and(|size| size >= WORTHWHILE);
+    let large = response.body().size_hint().exact().is_some_and(|size| size > WORTHWHILE);
     if !large || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }

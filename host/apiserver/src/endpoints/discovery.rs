@@ -7,11 +7,11 @@ use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::negotiate::{Output, clauses, not_acceptable};
+use super::negotiate::{Media, Output, clauses, not_acceptable};
 use super::{respond, subresources};
 use crate::error::{ApiError, Result};
 use crate::registry::{ApiResource, Resource, Table};
@@ -45,8 +45,8 @@ pub(super) fn discover(
     segments: &[&str],
 ) -> Result<Response<Body>> {
     let table = &server.registry.table();
-    if let (["api"] | ["apis"], Some(version)) = (segments, aggregated_version(request)) {
-        return aggregated(table, segments == ["api"], version);
+    if let (["api"] | ["apis"], Some(form)) = (segments, aggregated_form(request)) {
+        return aggregated(table, segments == ["api"], form, &request.headers);
     }
     let value = match segments {
         ["api"] => json!({
@@ -171,17 +171,21 @@ fn named(entry: &mut Value, names: &ApiResource) {
     }
 }
 
-/// The version of aggregated discovery that the caller would rather have than the old view.
-fn aggregated_version(request: &Parts) -> Option<&'static str> {
+/// The form and version of aggregated discovery that the caller would rather have than the old
+/// view.
+fn aggregated_form(request: &Parts) -> Option<(Media, &'static str)> {
     let accept = request.headers.get(header::ACCEPT)?.to_str().ok()?;
     let best = clauses(accept).into_iter().find_map(|clause| {
-        if clause.media != "application/json" {
-            return None;
-        }
+        let media = match clause.media {
+            "application/json" => Media::Json,
+            "application/vnd.kubernetes.protobuf" => Media::Protobuf,
+            _ => return None,
+        };
         match (clause.get("as"), clause.get("g"), clause.get("v")) {
             (None, ..) => Some(None),
-            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), version) => {
-                ["v2", "v2beta1"].into_iter().find(|known| Some(*known) == version).map(Some)
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), asked) => {
+                let version = ["v2", "v2beta1"].into_iter().find(|known| Some(*known) == asked);
+                version.map(|version| Some((media, version)))
             }
             _ => None,
         }
@@ -189,7 +193,12 @@ fn aggregated_version(request: &Parts) -> Option<&'static str> {
     best.flatten()
 }
 
-fn aggregated(table: &Table, core: bool, version: &'static str) -> Result<Response<Body>> {
+fn aggregated(
+    table: &Table,
+    core: bool,
+    (media, version): (Media, &'static str),
+    asked: &HeaderMap,
+) -> Result<Response<Body>> {
     let groups = if core { vec![("".into(), vec!["v1".into()])] } else { groups(table) };
     let items: Vec<_> = groups
         .iter()
@@ -221,13 +230,17 @@ fn aggregated(table: &Table, core: bool, version: &'static str) -> Result<Respon
         "metadata": {},
         "items": items,
     });
-    let body = serde_json::to_vec(&list).map_err(ApiError::internal)?;
-    let mut response = Response::new(Body::from(body));
-    let media =
-        format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    let json = serde_json::to_vec(&list).map_err(ApiError::internal)?;
+    let hash = respond::hash(&json);
+    let output = Output { media, ..Output::PLAIN };
+    let mut response = respond::raw(StatusCode::OK, output, json.into())?;
+    let name = output.content_type();
+    let media = format!("{name};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
     let media = HeaderValue::try_from(media).map_err(|_| not_acceptable(false))?;
-    response.headers_mut().insert(header::CONTENT_TYPE, media);
-    Ok(response)
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    Ok(respond::tagged(response, &hash, asked))
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {

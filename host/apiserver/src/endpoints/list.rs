@@ -15,7 +15,7 @@ use super::negotiate::{Extent, Media, Output, View};
 use super::options::{At, ListOptions};
 use super::{Call, respond, table};
 use crate::error::{ApiError, Reason, Result};
-use crate::registry::{Kind, key, prefix};
+use crate::registry::{Kind, Selection, key, prefix};
 
 /// Where a list goes on: Kubernetes' own form, which callers must not look into but may store.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +44,30 @@ impl Continue {
     }
 
     fn decode(token: &str) -> Result<Self> {
-        let json = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).ok();
-        let token: Option<Self> = json.and_then(|json| serde_json::from_slice(&json).ok());
-        token
-            .filter(|token| token.v == CONTINUE_VERSION && !token.start.contains(".."))
-            .ok_or_else(|| ApiError::bad_request("continue key is not valid"))
+        const INVALID: &str = "continue key is not valid";
+        let refused = |why: String| ApiError::bad_request(format!("invalid continue token: {why}"));
+        let json = URL_SAFE_NO_PAD.decode(token.trim_end_matches('='));
+        let json = json.map_err(|error| refused(format!("{INVALID}: {error}")))?;
+        let token: Self = serde_json::from_slice(&json)
+            .map_err(|error| refused(format!("{INVALID}: {error}")))?;
+        let Self { v, rv, start } = &token;
+        if v != CONTINUE_VERSION {
+            let why = "server does not recognize this encoded version";
+            return Err(refused(format!("{INVALID}: {why} {v}")));
+        }
+        if *rv == 0 {
+            let why = "incorrect encoded start resourceVersion (version meta.k8s.io/v1)";
+            return Err(refused(format!("{INVALID}: {why}")));
+        }
+        if start.is_empty() {
+            let why = "encoded start key empty (version meta.k8s.io/v1)";
+            return Err(refused(format!("{INVALID}: {why}")));
+        }
+        // Nobody leaves his prefix, or asks for what cannot be a key.
+        if start.trim_start_matches('/').split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(refused(format!("{INVALID}: {start}")));
+        }
+        Ok(token)
     }
 }
 
@@ -68,12 +87,22 @@ pub(super) async fn list(call: &Call, kind: &dyn Kind) -> Result<Response<Body>>
     show(kind, output, &listed).await
 }
 
+/// The namespace that a request is about: its path's, or the one that its selection names.
+pub(super) fn narrowed<'a>(call: &'a Call, kind: &dyn Kind, selection: &'a Selection) -> &'a str {
+    let own = call.target.namespace.as_str();
+    let selected = selection.fields.exact("metadata.namespace").filter(|name| !name.is_empty());
+    match selected {
+        Some(selected) if own.is_empty() && kind.names().namespaced => selected,
+        _ => own,
+    }
+}
+
 /// The objects that a list is about.
 pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) -> Result<Listed> {
     let kind = kind.hub();
     let names = kind.names();
     let store = &call.server.store;
-    let namespace = &call.target.namespace;
+    let namespace = narrowed(call, kind, &options.selection);
     if let (Some(name), false) =
         (options.selection.name(), names.namespaced && namespace.is_empty())
         && matches!(options.at, At::Newest)

@@ -49,8 +49,6 @@ pub(super) enum Extent {
     List,
 }
 
-const PLAIN: Output = Output { media: Media::Json, pretty: false, view: View::Object };
-
 impl Call {
     /// The form in which the caller wants objects of that kind.
     pub(super) fn output(&self, names: &ApiResource) -> Result<Output> {
@@ -67,6 +65,11 @@ impl Call {
 }
 
 impl Output {
+    /// What whoever asks for nothing gets.
+    pub(super) const PLAIN: Self = Self { media: Media::Json, pretty: false, view: View::Object };
+    /// JSON for people.
+    pub(super) const READABLE: Self = Self { pretty: true, ..Self::PLAIN };
+
     /// The form for what is not of a kind that may lack one: answers that the server makes.
     pub(super) fn negotiate(headers: &HeaderMap, params: &Params) -> Result<Self> {
         Self::choose(headers, params, || true, false)
@@ -82,11 +85,11 @@ impl Output {
     ) -> Result<Self> {
         let pretty = pretty(headers, params);
         let Some(accept) = headers.get(header::ACCEPT) else {
-            return Ok(Self { pretty, ..PLAIN });
+            return Ok(Self { pretty, ..Self::PLAIN });
         };
         let accept = accept.to_str().unwrap_or_default();
         if matches!(accept, "application/json" | "*/*" | "") {
-            return Ok(Self { pretty, ..PLAIN });
+            return Ok(Self { pretty, ..Self::PLAIN });
         }
         for clause in clauses(accept) {
             for media in offered(clause.media) {
@@ -197,7 +200,7 @@ fn form(clause: &Clause<'_>, media: Media, params: &Params) -> Result<Option<Out
         }
         _ => return Ok(None),
     };
-    Ok(Some(Output { media, view, ..PLAIN }))
+    Ok(Some(Output { media, view, ..Output::PLAIN }))
 }
 
 fn include(params: &Params) -> Result<Include> {

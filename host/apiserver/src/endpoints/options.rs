@@ -12,6 +12,8 @@ use crate::request::Params;
 
 /// The group of the options' own kinds.
 const META: &str = "meta.k8s.io";
+const MATCH: &str = "resourceVersionMatch";
+const CONTINUED: &str = "resourceVersionMatch is forbidden when continue is provided";
 
 /// What to do about fields that are unknown or given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,14 +137,24 @@ impl ListOptions {
             Some(limit) if limit > 0 && !watching => usize::try_from(limit).ok(),
             _ => None,
         };
-        let continue_at = params.given("continue").filter(|_| !watching).map(str::to_owned);
-        let version = version(params)?;
+        let continue_at = params.given("continue");
+        let given = params.given("resourceVersion");
         let rule = params.given("resourceVersionMatch");
         let initial_events =
-            params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents"));
+            params.given("sendInitialEvents").map(|_| params.flag("sendInitialEvents"));
         let mut causes = vec![];
-        check_match(rule, version, continue_at.is_some(), watching, initial_events, &mut causes);
+        if watching {
+            check_watch(rule, initial_events, continue_at.is_some(), &mut causes);
+        } else {
+            check_list(rule, given, continue_at.is_some(), &mut causes);
+            if initial_events.is_some() {
+                let detail = "sendInitialEvents is forbidden for list";
+                causes.push(Cause::forbidden("sendInitialEvents", detail));
+            }
+        }
         refuse("ListOptions", causes)?;
+        let version = version(params)?;
+        let continue_at = continue_at.filter(|_| !watching).map(str::to_owned);
         if continue_at.is_some() && version.is_some_and(|version| version > 0) {
             let message = "specifying resource version is not allowed when using continue";
             return Err(ApiError::bad_request(message));
@@ -168,48 +180,47 @@ impl ListOptions {
     }
 }
 
-fn check_match(
-    rule: Option<&str>,
-    version: Option<Revision>,
-    continued: bool,
-    watching: bool,
-    initial_events: Option<bool>,
-    causes: &mut Vec<Cause>,
-) {
-    let field = "resourceVersionMatch";
-    if let Some(wanted) = initial_events {
-        if !watching {
-            let detail = "sendInitialEvents is forbidden for list";
-            causes.push(Cause::forbidden("sendInitialEvents", detail));
-        } else if wanted && rule != Some("NotOlderThan") {
-            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            causes.push(Cause::forbidden(field, detail));
-        }
-        return;
-    }
+/// `k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`.
+fn check_list(rule: Option<&str>, version: Option<&str>, continued: bool, causes: &mut Vec<Cause>) {
     let Some(rule) = rule else { return };
-    if watching {
-        let detail =
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-        causes.push(Cause::forbidden(field, detail));
-        return;
-    }
     if version.is_none() {
         let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
-        causes.push(Cause::forbidden(field, detail));
+        causes.push(Cause::forbidden(MATCH, detail));
     }
     if continued {
-        let detail = "resourceVersionMatch is forbidden when continue is provided";
-        causes.push(Cause::forbidden(field, detail));
+        causes.push(Cause::forbidden(MATCH, CONTINUED));
     }
-    match rule {
-        "NotOlderThan" => {}
-        "Exact" if version == Some(0) => {
-            let detail = "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
-            causes.push(Cause::forbidden(field, detail));
-        }
-        "Exact" => {}
-        other => causes.push(Cause::not_supported(field, other, &["Exact", "NotOlderThan", ""])),
+    if !matches!(rule, "Exact" | "NotOlderThan") {
+        causes.push(Cause::not_supported(MATCH, rule, &["Exact", "NotOlderThan", ""]));
+    }
+    if rule == "Exact" && version == Some("0") {
+        let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        causes.push(Cause::forbidden(MATCH, detail));
+    }
+}
+
+/// The same for watches.
+fn check_watch(
+    rule: Option<&str>,
+    initial_events: Option<bool>,
+    continued: bool,
+    causes: &mut Vec<Cause>,
+) {
+    if initial_events.is_some() && rule != Some("NotOlderThan") {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        causes.push(Cause::forbidden(MATCH, detail));
+    }
+    let Some(rule) = rule else { return };
+    if initial_events.is_none() {
+        let detail =
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        causes.push(Cause::forbidden(MATCH, detail));
+    }
+    if rule != "NotOlderThan" {
+        causes.push(Cause::not_supported(MATCH, rule, &["NotOlderThan"]));
+    }
+    if continued {
+        causes.push(Cause::forbidden(MATCH, CONTINUED));
     }
 }
 
@@ -244,14 +255,15 @@ pub(super) fn selection(params: &Params, kind: &dyn Kind) -> Result<Selection> {
 pub(super) fn version(params: &Params) -> Result<Option<Revision>> {
     let Some(given) = params.given("resourceVersion") else { return Ok(None) };
     given.parse().map(Some).map_err(|_| {
-        let message = format!("invalid resource version {given:?}: not a number");
-        let cause = Cause::invalid("resourceVersion", given, &message);
-        ApiError { causes: vec![cause], ..ApiError::bad_request(message) }
+        let parsed = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+        let Cause { field, message, .. } = Cause::invalid("resourceVersion", given, &parsed);
+        ApiError::bad_request(format!("invalid resource version: {field}: {message}"))
     })
 }
 
 fn number(params: &Params, name: &str) -> Result<Option<i64>> {
     let Some(given) = params.given(name) else { return Ok(None) };
-    let bad = |error| ApiError::bad_request(format!("{name}: {given:?} is no number: {error}"));
+    let bad =
+        |_| ApiError::bad_request(format!("strconv.ParseInt: parsing {given:?}: invalid syntax"));
     given.parse().map(Some).map_err(bad)
 }

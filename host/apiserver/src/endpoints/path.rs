@@ -39,9 +39,9 @@ pub(crate) async fn path(
     let path = request.uri.path();
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
-        [] => shown(request, params, &index(server)),
+        [] => shown(&index(server)),
         ["healthz" | "livez" | "readyz", ..] => health::health(server, params, path).await,
-        ["version"] => shown(request, params, &build(server)),
+        ["version"] => shown(&build(server)),
         ["metrics"] => metrics(server).await,
         ["openapi", ..] => openapi(server, params, request, &segments),
         ["api" | "apis", ..] => discovery::discover(server, params, request, &segments),
@@ -62,9 +62,9 @@ fn openapi(
     )
 }
 
-fn shown(request: &Parts, params: &Params, value: &Value) -> Result<Response<Body>> {
-    let output = Output::negotiate(&request.headers, params)?;
-    respond::value(StatusCode::OK, output, value)
+/// What is no object of the API has one form.
+fn shown(value: &Value) -> Result<Response<Body>> {
+    respond::value(StatusCode::OK, Output::READABLE, value)
 }
 
 fn index(server: &Server) -> Value {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::negotiate::{Extent, Media, Output, View};
 use super::table;
@@ -111,6 +112,30 @@ pub(super) fn binary(body: &[u8]) -> Result<Vec<u8>> {
 pub(super) fn value(status: StatusCode, output: Output, value: &Value) -> Result<Response<Body>> {
     let body = serde_json::to_vec(value).map_err(ApiError::internal)?;
     raw(status, output, body.into())
+}
+
+/// What tells a document from an older one.
+pub(super) fn hash(document: &[u8]) -> String {
+    Sha256::digest(document).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The answer with an `ETag`, or the news that there is none for a caller who has it.
+pub(super) fn tagged(
+    mut response: Response<Body>,
+    hash: &str,
+    asked: &HeaderMap,
+) -> Response<Body> {
+    let etag = format!("\"{hash}\"");
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    if known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag)) {
+        *response.body_mut() = Body::empty();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
 }
 
 /// `metav1.Status` of something that went well.

@@ -84,7 +84,8 @@ struct Watching {
 
 pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Body>> {
     let output = call.stream(kind.names())?;
-    let options = ListOptions::read(&call, &*kind)?;
+    let mut options = ListOptions::read(&call, &*kind)?;
+    named(&call, &mut options)?;
     let store = &call.server.store;
     let names = kind.hub().names();
     let from_now = options.version.is_none_or(|version| version == 0);
@@ -103,7 +104,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
     } else {
         (VecDeque::new(), options.version.unwrap_or_default())
     };
-    let namespace = &call.target.namespace;
+    let namespace = list::narrowed(&call, kind.hub(), &options.selection);
     // Whoever follows one object is not woken for the others.
     let prefix = match options.selection.name() {
         Some(name) if !(names.namespaced && namespace.is_empty()) => key(names, namespace, name),
@@ -146,6 +147,22 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
         Some((Ok::<_, std::convert::Infallible>(chunk), watching))
     });
     Ok(streamed(output, Body::from_stream(chunks)))
+}
+
+/// Narrows the watch of an object's own path to that object.
+fn named(call: &Call, options: &mut ListOptions) -> Result<()> {
+    let name = &call.target.name;
+    if name.is_empty() {
+        return Ok(());
+    }
+    let fields = &mut options.selection.fields;
+    if fields.is_everything() {
+        *fields = format!("metadata.name={name}").parse().map_err(ApiError::internal)?;
+    } else if fields.exact("metadata.name") != Some(name) {
+        let message = "fieldSelector metadata.name doesn't match requested name";
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(())
 }
 
 fn streamed(output: Output, body: Body) -> Response<Body> {

@@ -22,7 +22,7 @@ use crate::warnings::Warnings;
 pub(crate) use allocators::{Allocators, SERVICE_RANGE};
 pub(crate) use codec::encode;
 pub(crate) use create::create;
-pub(crate) use delete::{DeleteOptions, Deleted, delete};
+pub(crate) use delete::{DeleteOptions, Deleted, Preconditions, delete};
 pub(crate) use events::sweep as sweep_events;
 pub(crate) use facts::{Facts, Selection};
 pub(crate) use keys::{key, prefix, split};

@@ -90,7 +90,11 @@ impl Server {
     }
 
     pub(super) async fn with(config: Config) -> Self {
-        let api = ApiServer::new(config, Arc::new(MemoryStore::new()));
+        Self::over(config, MemoryStore::new()).await
+    }
+
+    pub(super) async fn over(config: Config, store: MemoryStore) -> Self {
+        let api = ApiServer::new(config, Arc::new(store));
         let server = Self { router: api.router(), api };
         let namespace = json!({ "metadata": { "name": "default" } });
         server.post("/api/v1/namespaces", namespace).await.is(201);

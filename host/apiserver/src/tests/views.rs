@@ -106,6 +106,28 @@ async fn discovery_is_aggregated_for_those_who_want_it() {
         assert!(resources.as_array().is_some_and(|resources| !resources.is_empty()));
     }
     assert_eq!(server.get("/api").await.is(200)["kind"], "APIVersions");
+    let protobuf = "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;\
+                    as=APIGroupDiscoveryList";
+    let answer = server.accept("/apis", protobuf).await;
+    let decoded = crate::protobuf::decode(&answer.bytes).unwrap();
+    let shown: Value = serde_json::from_slice(&decoded.json).unwrap();
+    assert_eq!(shown["items"], server.accept("/apis", accept).await.is(200)["items"]);
+}
+
+#[tokio::test]
+async fn discovery_is_not_sent_twice() {
+    let server = Server::new().await;
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let first = server.accept("/apis", accept).await;
+    let request = |etag: &str| {
+        let request = server.request(Method::GET, "/apis").header(header::ACCEPT, accept);
+        request.header(header::IF_NONE_MATCH, etag).body(Body::empty()).unwrap()
+    };
+    let etag = first.headers[header::ETAG].to_str().unwrap();
+    let second = server.send(request(etag)).await;
+    assert_eq!((second.status.as_u16(), second.bytes.len()), (304, 0));
+    assert_eq!(second.headers[header::ETAG], etag);
+    assert_eq!(server.send(request("\"OTHER\"")).await.bytes, first.bytes);
 }
 
 #[tokio::test]

@@ -119,6 +119,39 @@ async fn one_object_is_watched_by_its_name() {
 }
 
 #[tokio::test]
+async fn the_old_paths_of_watches_are_served() {
+    let server = Server::new().await;
+    server.configmap("a", json!({})).await;
+    server.configmap("b", json!({})).await;
+    let root = "/api/v1/watch/namespaces/default/configmaps";
+    let mut all = Events::of(&server, root).await;
+    assert_eq!(all.brief().await, brief("ADDED", "a"));
+    let mut one = Events::of(&server, &format!("{root}/b")).await;
+    assert_eq!(one.brief().await, brief("ADDED", "b"));
+    let path = format!("{root}/b?fieldSelector=metadata.name%3Da");
+    let message = server.get(&path).await.fails(400, "BadRequest");
+    assert_eq!(message, "fieldSelector metadata.name doesn't match requested name");
+}
+
+#[tokio::test]
+async fn metadata_is_watched() {
+    let server = Server::new().await;
+    let made = server.configmap("a", json!({})).await;
+    for version in ["v1", "v1beta1"] {
+        let accept = format!("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v={version}");
+        let mut events =
+            Events::accepting(&server, &format!("{CONFIGMAPS}?watch=1"), &accept).await;
+        let event = events.next().await.unwrap();
+        let expected = json!({
+            "kind": "PartialObjectMetadata",
+            "apiVersion": format!("meta.k8s.io/{version}"),
+            "metadata": made["metadata"],
+        });
+        assert_eq!(event["object"], expected);
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_the_initial_state_is_told() {
     let server = Server::new().await;
     server.configmap("a", json!({})).await;

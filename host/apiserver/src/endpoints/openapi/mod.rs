@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use self::schemas::Definitions;
 use super::negotiate::{clauses, not_acceptable};
+use super::respond;
 use crate::error::{ApiError, Result};
 use crate::registry::{Kind, Table};
 
@@ -40,8 +40,7 @@ struct Document {
 impl Document {
     fn new(value: &Value) -> Result<Self> {
         let bytes = Bytes::from(serde_json::to_vec(value).map_err(ApiError::internal)?);
-        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02X}")).collect();
-        Ok(Self { bytes, hash })
+        Ok(Self { hash: respond::hash(&bytes), bytes })
     }
 }
 
@@ -146,27 +145,13 @@ impl Documents {
         if !wanted.is_none_or(accepts_json) {
             return Err(not_acceptable(false));
         }
-        let etag = format!("\"{}\"", document.hash);
-        let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-        let unchanged = known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
-        let mut response = Response::new(if unchanged {
-            Body::empty()
-        } else {
-            Body::from(document.bytes.clone())
-        });
-        if unchanged {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        }
+        let mut response = Response::new(Body::from(document.bytes.clone()));
         let answered = response.headers_mut();
         answered.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        answered.insert(header::VARY, HeaderValue::from_static("Accept"));
         let for_good = hash.is_some_and(|hash| hash == document.hash);
         let keep = if for_good { FOR_GOOD } else { "no-cache, private" };
         answered.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
-        if let Ok(etag) = HeaderValue::try_from(etag) {
-            answered.insert(header::ETAG, etag);
-        }
-        Ok(response)
+        Ok(respond::tagged(response, &document.hash, headers))
     }
 }
 
