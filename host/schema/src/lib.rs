@@ -6,12 +6,14 @@
 //!
 //! [`tree`] is JSON, [`schema`] says how it is merged ([`builtin`] for Kubernetes' own types),
 //! [`typed`] does so, and [`managed`] knows the owners of fields, which are [`fieldset`]s.
+//! [`structural`] is what CustomResourceDefinitions say of their objects.
 
 pub mod builtin;
 pub mod fieldset;
 pub mod managed;
 pub mod path;
 pub mod schema;
+pub mod structural;
 pub mod tree;
 pub mod typed;
 
