@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use crate::apiextensions::Definitions;
 use crate::authn::Identity;
 use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::endpoints::{self, Call, Resource};
@@ -86,6 +87,7 @@ async fn admit(
         Route::Resource(verb, target) => (verb, target),
         Route::Path => return path(server, identity, params, request, labels).await,
     };
+    server.definitions.ready(server).await?;
     let resource = server.registry.resource(&target);
     *labels = endpoints::labels(verb, &target, resource.as_ref());
     authorize(
@@ -113,7 +115,20 @@ async fn admit(
     let call = Call { server, identity, verb, target, params, headers, warnings };
     let answer = async move {
         let answer = match resource {
-            Resource::Stored(kind) => endpoints::stored(call, kind, body).await,
+            Resource::Stored(kind) => {
+                let names = kind.names();
+                let defines = verb.writes() && Definitions::are(&names.group, &names.plural);
+                let server = call.server.clone();
+                let answer = endpoints::stored(call, kind, body).await;
+                // Whoever has defined a kind may use it at once.
+                if defines
+                    && answer.is_ok()
+                    && let Err(error) = server.definitions.settle(&server).await
+                {
+                    tracing::warn!(%error, "cannot settle the custom resource definitions");
+                }
+                answer
+            }
             Resource::Virtual(names) => endpoints::created_only(call, &names, body).await,
         };
         drop((place, counted));
@@ -152,6 +167,9 @@ async fn path(
         authorize(server, &Attributes { identity: &identity, verb: &verb, resource: None, path })?;
     }
     if endpoints::is_own(path) {
+        if ["/api", "/openapi"].iter().any(|root| path.starts_with(root)) {
+            server.definitions.ready(server).await?;
+        }
         return timed(endpoints::path(server, &params, &parts)).await;
     }
     parts.extensions.insert(identity);

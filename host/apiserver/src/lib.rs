@@ -6,6 +6,7 @@
 //! and `store` and nothing else of the house.
 
 mod admission;
+mod apiextensions;
 mod authn;
 mod authz;
 mod bootstrap;

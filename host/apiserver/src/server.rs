@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::apiextensions::Definitions;
 use crate::authn::{Authenticator, Identity};
 use crate::authz::{Authorizer, Masters};
 use crate::bootstrap;
@@ -30,6 +31,8 @@ pub struct ApiServer(Arc<Server>);
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Registry,
+    /// Kinds that are defined at run time.
+    pub(crate) definitions: Definitions,
     pub(crate) openapi: OpenApi,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Box<dyn Authorizer>,
@@ -52,6 +55,7 @@ impl ApiServer {
         Self(Arc::new(Server {
             store,
             registry: Registry::new(crate::kinds::table()),
+            definitions: Definitions::default(),
             openapi: OpenApi::default(),
             authenticator: Authenticator::new(tokens),
             authorizer: Box::new(Masters),
@@ -93,6 +97,7 @@ impl ApiServer {
         tokio::select! {
             () = self.0.ending.cancelled() => {}
             () = sweep_events(&self.0) => {}
+            () = self.0.definitions.run(&self.0) => {}
         }
     }
 }

@@ -18,5 +18,8 @@ pub(crate) const EVENT_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How often outlived Events are looked for.
 pub(crate) const EVENT_SWEEP: Duration = Duration::from_secs(60);
 
+/// When custom resource definitions are looked at again that could not be settled.
+pub(crate) const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);
+
 /// When a caller that met a full server shall try again, in seconds.
 pub(crate) const RETRY_AFTER: u32 = 1;

@@ -225,8 +225,8 @@ pub(super) async fn show(
             let size: usize = items.iter().map(|item| item.len() + 1).sum();
             let mut body = BytesMut::with_capacity(size + 256);
             let head = format!(
-                r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
-                names.kind,
+                r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#,
+                names.list,
                 names.api_version()
             );
             body.put_slice(head.as_bytes());

@@ -77,6 +77,9 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
     if !names.namespaced && !call.target.namespace.is_empty() {
         return Err(ApiError::no_such_path());
     }
+    if let Some(text) = kind.deprecation() {
+        call.warnings.add(text);
+    }
     let everywhere = names.namespaced && call.target.namespace.is_empty();
     if everywhere && !matches!(call.verb, Verb::List | Verb::Watch) {
         return Err(ApiError::method_not_allowed());

@@ -8,6 +8,7 @@ use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use coracle_api::dice;
 use coracle_store::{Entry, Error as StoreError, Event, Revision};
+use futures::future::OptionFuture;
 use futures::{FutureExt, StreamExt, stream};
 use http::{HeaderValue, Response, header};
 use prometheus_client::metrics::counter::Counter;
@@ -77,6 +78,8 @@ struct Watching {
     tick: Interval,
     deadline: Pin<Box<Sleep>>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Until the kind is served in another form.
+    retired: Pin<Box<OptionFuture<WaitForCancellationFutureOwned>>>,
     sent: Counter,
     ended: bool,
     _counted: Counted,
@@ -123,6 +126,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
     );
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (counted, sent) = call.server.metrics.watch(kind.names());
+    let retired = kind.retired().map(|retired| retired.clone().cancelled_owned());
     let told_end = options.initial_events == Some(true) && options.bookmarks;
     let form = Form { api_version: kind.names().api_version().into(), output };
     let watching = Watching {
@@ -138,6 +142,7 @@ pub(super) async fn watch(call: Call, kind: Arc<dyn Kind>) -> Result<Response<Bo
         tick,
         deadline: Box::pin(tokio::time::sleep(lifetime)),
         ending: Box::pin(call.server.ending.clone().cancelled_owned()),
+        retired: Box::pin(retired.into()),
         sent,
         ended: false,
         _counted: counted,
@@ -231,6 +236,7 @@ impl Watching {
             tokio::select! {
                 biased;
                 () = &mut self.ending => return self.last(),
+                Some(()) = &mut self.retired => return self.last(),
                 event = self.watch.next() => {
                     let Some(event) = event else { return self.last() };
                     if let Some(chunk) = self.gather(event).await {

@@ -7,6 +7,7 @@ mod class;
 mod configmap;
 mod controllerrevision;
 mod cronjob;
+mod customresourcedefinition;
 mod daemonset;
 mod deployment;
 mod endpoints;
@@ -63,11 +64,12 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::{
     CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 use crate::registry::{Builtin, Kind};
 
 pub(crate) use job::{CONTROLLER_UID, JOB_NAME};
-pub(crate) use table::{NAME_AND_AGE, name_and_age};
+pub(crate) use table::{AGE, NAME, NAME_AND_AGE, name_and_age};
 
 /// Every built-in kind, in the order of `kubectl api-resources`.
 pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
@@ -89,6 +91,7 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Service>::kind(),
         Builtin::<ControllerRevision>::kind(),
         Builtin::<DaemonSet>::kind(),
+        Builtin::<CustomResourceDefinition>::kind(),
         Builtin::<Deployment>::kind(),
         Builtin::<ReplicaSet>::kind(),
         Builtin::<StatefulSet>::kind(),

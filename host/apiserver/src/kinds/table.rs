@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::registry::Column;
 
 /// The column of names.
-pub(super) const NAME: Column = Column {
+pub(crate) const NAME: Column = Column {
     name: Cow::Borrowed("Name"),
     r#type: Cow::Borrowed("string"),
     format: Cow::Borrowed("name"),
@@ -20,7 +20,7 @@ pub(super) const NAME: Column = Column {
 };
 
 /// The column of ages.
-pub(super) const AGE: Column =
+pub(crate) const AGE: Column =
     column("Age", "string", "Time since the object was created (its creationTimestamp).");
 
 /// A column that is always shown.

@@ -20,6 +20,10 @@ const BASE: usize = 63 - SUFFIX;
 pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Result<Bytes> {
     let Write { server, kind, namespace, .. } = write;
     let names = kind.names();
+    if kind.rules().terminating {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(ApiError::new(Reason::MethodNotAllowed, message));
+    }
     metadata::place(&mut *object, names.namespaced, namespace)?;
     let given = object.meta().name.clone().unwrap_or_default();
     let attributes = Attributes { operation: Operation::Create, write, name: &given };

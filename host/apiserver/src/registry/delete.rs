@@ -6,11 +6,13 @@ use coracle_api::clock;
 use coracle_store::Error as StoreError;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
 use super::{Kind, Object, Write, encode, key, metadata};
 use crate::admission::{Attributes, Operation};
+use crate::apiextensions;
 use crate::error::{ApiError, Result};
 use crate::registry::update::held;
 
@@ -138,6 +140,11 @@ fn preconditions(
 fn step(kind: &dyn Kind, object: &mut dyn Object, options: &DeleteOptions, now: Timestamp) -> Step {
     if let Some(namespace) = object.downcast_mut::<Namespace>() {
         return namespace_step(namespace, options, now);
+    }
+    if let Some(definition) = object.downcast_mut::<CustomResourceDefinition>()
+        && definition.metadata.deletion_timestamp.is_none()
+    {
+        apiextensions::hold(definition);
     }
     let meta = object.meta();
     let pending = match (&meta.deletion_timestamp, meta.deletion_grace_period_seconds) {

@@ -1,26 +1,39 @@
 //! What selectors and admission ask of a stored object, read from its bytes once per version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use coracle_api::selector::{FieldSelector, Selector};
 use coracle_store::Entry;
 
 use super::{Kind, split};
 
 /// What is remembered of a stored object.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) labels: BTreeMap<String, String>,
     /// The values of the kind's selectable fields, in their order.
     fields: Vec<String>,
     /// Whether the object is being deleted.
     pub(crate) terminating: bool,
+    /// Which list of selectable fields the values are of: kinds that are defined at run time
+    /// change theirs.
+    list: usize,
 }
 
 impl Facts {
     /// What the entry of `kind` says.
-    pub(crate) fn of<'a>(entry: &'a Entry, kind: &dyn Kind) -> Option<&'a Self> {
-        entry.memo(|bytes| match kind.restore(bytes) {
+    pub(crate) fn of<'a>(entry: &'a Entry, kind: &dyn Kind) -> Option<Cow<'a, Self>> {
+        let list = kind.selectable().as_ptr().addr();
+        let read = |bytes: &Bytes| Self { list, ..Self::read(entry, bytes, kind) };
+        let known: &Self = entry.memo(read)?;
+        let fits = known.list == list || known.fields.is_empty() && kind.selectable().is_empty();
+        Some(if fits { Cow::Borrowed(known) } else { Cow::Owned(read(&entry.value)) })
+    }
+
+    fn read(entry: &Entry, bytes: &[u8], kind: &dyn Kind) -> Self {
+        match kind.restore(bytes) {
             Ok(object) => {
                 let fields = kind.select(&*object);
                 let meta = object.meta();
@@ -28,13 +41,14 @@ impl Facts {
                     labels: meta.labels.clone().unwrap_or_default(),
                     fields,
                     terminating: meta.deletion_timestamp.is_some(),
+                    list: 0,
                 }
             }
             Err(error) => {
                 tracing::error!(key = %entry.key, %error, "a stored object cannot be read");
                 Self::default()
             }
-        })
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::{Conversion, Object};
 use crate::error::{ApiError, Cause};
@@ -37,6 +38,8 @@ pub(crate) struct ApiResource {
     pub(crate) group: Arc<str>,
     pub(crate) version: Arc<str>,
     pub(crate) kind: Arc<str>,
+    /// The kind of lists.
+    pub(crate) list: Arc<str>,
     pub(crate) plural: Arc<str>,
     pub(crate) singular: Arc<str>,
     pub(crate) short: Vec<String>,
@@ -53,6 +56,7 @@ impl From<&Names> for ApiResource {
             group: names.group.into(),
             version: names.version.into(),
             kind: names.kind.into(),
+            list: format!("{}List", names.kind).into(),
             plural: names.plural.into(),
             singular: names.singular.into(),
             short: owned(names.short),
@@ -87,6 +91,10 @@ pub(crate) struct Rules {
     pub(crate) returns_deleted: bool,
     /// Whether updates harm nobody when lost, so that they may reach the disk late.
     pub(crate) lazy_updates: bool,
+    /// Whether finalizers may have any name, rather than one with a domain.
+    pub(crate) any_finalizer: bool,
+    /// Whether the kind is about to go, so that no more objects may come.
+    pub(crate) terminating: bool,
 }
 
 impl Rules {
@@ -97,6 +105,8 @@ impl Rules {
         unconditional_update: true,
         returns_deleted: false,
         lazy_updates: false,
+        any_finalizer: false,
+        terminating: false,
     };
 }
 
@@ -148,6 +158,19 @@ pub(crate) trait Kind: Send + Sync + 'static {
         None
     }
     fn rules(&self) -> Rules;
+    /// Set when the kind, as it is, is served no longer: whoever watches it begins anew.
+    fn retired(&self) -> Option<&CancellationToken> {
+        None
+    }
+    /// What callers are told because they should not use this version any longer.
+    fn deprecation(&self) -> Option<&str> {
+        None
+    }
+    /// The kind's definition in OpenAPI v3, if it is written rather than derived by
+    /// [`Kind::schema`].
+    fn definition(&self) -> Option<&serde_json::Value> {
+        None
+    }
     /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
     /// Reads what was stored: no complaints to be had.
@@ -168,6 +191,12 @@ pub(crate) trait Kind: Send + Sync + 'static {
     }
     /// The faults of a change, [`Kind::validate`]'s not included.
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause>;
+    /// All faults of a change.
+    fn validate_change(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {
+        let mut causes = if part == Part::Main { self.validate(new) } else { vec![] };
+        causes.extend(self.validate_update(new, old, part));
+        causes
+    }
     /// What the writer of a valid object should know all the same. `old` is what it replaces.
     fn warnings(&self, new: &dyn Object, old: Option<&dyn Object>) -> Vec<String>;
     /// Whether the kind accepts this as an object's name: a message if not.

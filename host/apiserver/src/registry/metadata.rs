@@ -36,7 +36,9 @@ pub(crate) fn place(object: &mut dyn Object, namespaced: bool, namespace: &str) 
 /// The faults of an object's metadata.
 pub(crate) fn validate(kind: &dyn Kind, object: &dyn Object) -> Vec<Cause> {
     let names = kind.names();
-    validation::object_meta(object.meta(), names.namespaced, &|name| kind.validate_name(name))
+    let any_finalizer = kind.rules().any_finalizer;
+    let name_rule = |name: &str| kind.validate_name(name);
+    validation::object_meta(object.meta(), names.namespaced, any_finalizer, &name_rule)
 }
 
 /// Brings back what an update may not touch.

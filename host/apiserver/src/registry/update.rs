@@ -131,10 +131,7 @@ fn check(
     metadata::carry_over(new.meta_mut(), old.meta());
     let mut causes = metadata::validate(kind, new);
     causes.extend(metadata::validate_update(new.meta(), old.meta()));
-    if part == Part::Main {
-        causes.extend(kind.validate(new));
-    }
-    causes.extend(kind.validate_update(new, old, part));
+    causes.extend(kind.validate_change(new, old, part));
     if causes.is_empty() {
         Ok(())
     } else {

@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod apiextensions;
 mod classes;
 mod client;
 mod deletion;

@@ -12,10 +12,12 @@ use crate::error::Cause;
 /// Finalizers that need no domain.
 const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
 
-/// The faults of an object's metadata. `validate_name` is the rule for names of its kind.
+/// The faults of an object's metadata. `validate_name` is the rule for names of its kind; with
+/// `any_finalizer` finalizers need no domain.
 pub(crate) fn object_meta(
     meta: &ObjectMeta,
     namespaced: bool,
+    any_finalizer: bool,
     validate_name: &dyn Fn(&str) -> Vec<String>,
 ) -> Vec<Cause> {
     let mut faults = vec![];
@@ -46,7 +48,7 @@ pub(crate) fn object_meta(
     faults.extend(labels(meta.labels.as_ref(), "metadata.labels"));
     faults.extend(annotations(meta.annotations.as_ref(), "metadata.annotations"));
     faults.extend(owners(meta.owner_references.as_deref().unwrap_or_default()));
-    faults.extend(finalizers(meta.finalizers.as_deref().unwrap_or_default()));
+    faults.extend(finalizers(meta.finalizers.as_deref().unwrap_or_default(), any_finalizer));
     faults
 }
 
@@ -140,12 +142,12 @@ fn owners(owners: &[OwnerReference]) -> Vec<Cause> {
     faults
 }
 
-fn finalizers(finalizers: &[String]) -> Vec<Cause> {
+fn finalizers(finalizers: &[String], any: bool) -> Vec<Cause> {
     let mut faults = vec![];
     for (at, finalizer) in finalizers.iter().enumerate() {
         let path = format!("metadata.finalizers[{at}]");
         faults.extend(all(&path, finalizer, meta::qualified_name(finalizer)));
-        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
+        if !any && !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             faults.push(Cause::invalid(path, finalizer.as_str(), detail));
         }
@@ -164,7 +166,7 @@ mod tests {
 
     fn faults(meta: serde_json::Value) -> Vec<String> {
         let meta = serde_json::from_value(meta).unwrap();
-        let found = object_meta(&meta, true, &|name| meta::dns_1123_subdomain(name));
+        let found = object_meta(&meta, true, false, &|name| meta::dns_1123_subdomain(name));
         found.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
     }
 

@@ -5,6 +5,7 @@ mod address;
 mod class;
 mod container;
 mod cronjob;
+mod customresourcedefinition;
 mod daemonset;
 mod data;
 mod endpoints;
@@ -53,6 +54,9 @@ pub(crate) use coracle_api::meta::{
     dns_1035_label, dns_1123_label as dns_label, dns_1123_subdomain as dns_subdomain, path_segment,
 };
 pub(crate) use cronjob::cronjob;
+pub(crate) use customresourcedefinition::{
+    customresourcedefinition, customresourcedefinition_status, customresourcedefinition_update,
+};
 pub(crate) use daemonset::{daemonset, daemonset_status};
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};

@@ -137,7 +137,7 @@ pub(super) fn of_kind(
         version: whence.clone(),
         id: id(end),
         returns_deleted: kind.rules().returns_deleted,
-        strategic: is_kubernetes(group),
+        strategic: is_kubernetes(group) && kind.definition().is_none(),
     };
     let foreign = |definition, gvk, end: &str| Subject {
         definition,
@@ -145,7 +145,7 @@ pub(super) fn of_kind(
         version: whence.clone(),
         id: id(end),
         returns_deleted: false,
-        strategic: is_kubernetes(group),
+        strategic: is_kubernetes(group) && kind.definition().is_none(),
     };
     let base = if namespaced {
         format!("/{root}/namespaces/{{namespace}}/{plural}")

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::Binding;
 use k8s_openapi::api::policy::v1::Eviction;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Patch, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    DeleteOptions, ListMeta, ObjectMeta, Patch, Status,
+};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -39,6 +41,9 @@ pub(super) fn definition(names: &ApiResource) -> String {
     let ApiResource { group, version, kind, .. } = names;
     match &**group {
         "" => format!("io.k8s.api.core.{version}.{kind}"),
+        "apiextensions.k8s.io" => {
+            format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}")
+        }
         group if is_kubernetes(group) => {
             let package = group.split('.').next().unwrap_or(group);
             format!("io.k8s.api.{package}.{version}.{kind}")
@@ -67,6 +72,7 @@ impl Definitions {
             kind.schema(&mut generator);
         }
         generator.subschema_for::<ListMeta>();
+        generator.subschema_for::<ObjectMeta>();
         generator.subschema_for::<Status>();
         generator.subschema_for::<DeleteOptions>();
         generator.subschema_for::<Patch>();
@@ -93,7 +99,9 @@ impl Definitions {
             {
                 all.insert(name.clone(), hubs.clone());
             }
-            if let Some(schema) = all.get_mut(&name) {
+            if let Some(written) = kind.definition() {
+                all.insert(name.clone(), written.clone());
+            } else if let Some(schema) = all.get_mut(&name) {
                 mark(schema, gvk(&names.group, &names.version, &names.kind));
             }
             all.insert(format!("{name}List"), list(names, &name));

@@ -1,0 +1,25 @@
+//! Kinds that are defined at run time: what a CustomResourceDefinition becomes, and what its
+//! objects go through. Follows `k8s.io/apiextensions-apiserver`.
+//!
+//! [`Definitions`] keeps the server's table of kinds to what the stored definitions say, level by
+//! level: names accepted, established, served, emptied. A [`kind::CustomKind`] is one version of
+//! such a kind for the verbs, which know nothing of all this. Work on schemas stands in
+//! `coracle-schema`. Imports `registry` and `validation`; knows nothing of HTTP but webhooks.
+
+pub(crate) mod approval;
+mod checks;
+mod column;
+mod conditions;
+mod conversion;
+mod definitions;
+mod finalizing;
+mod jsonpath;
+mod kind;
+mod naming;
+mod object;
+mod openapi;
+pub(crate) mod rules;
+mod serving;
+
+pub(crate) use definitions::Definitions;
+pub(crate) use finalizing::hold;
