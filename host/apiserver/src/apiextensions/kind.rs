@@ -369,6 +369,10 @@ impl Kind for CustomKind {
         self.columns.row(object.metadata.name.as_deref().unwrap_or_default(), &object.tree())
     }
 
+    fn rename(&self, object: &mut dyn Object, name: String) {
+        object.meta_mut().name = Some(name);
+    }
+
     fn grace(&self, _object: &dyn Object) -> i64 {
         0
     }
