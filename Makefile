@@ -14,6 +14,7 @@ ARGS ?=
 include tools.mk
 include modules/modules.mk
 include web/web.mk
+include tests/tests.mk
 
 .PHONY: help
 help: ## Say what there is

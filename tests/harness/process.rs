@@ -20,6 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Options {
     /// More arguments for `coracle up`.
     pub arguments: Vec<String>,
+    /// Whether the program ends when this process does, however that comes about: for a cluster
+    /// that nobody drops because all tests of a process share it.
+    pub ends_with_us: bool,
 }
 
 /// An answer over HTTP.
@@ -70,12 +73,13 @@ impl Cluster {
     }
 
     async fn launch(directory: Directory, options: Options) -> Result<Self> {
-        let mut child = Command::new(program())
+        let mut command = if options.ends_with_us { guarded() } else { Command::new(program()) };
+        let mut child = command
             .args(["up", "--port", "0", "--data-dir"])
             .arg(directory.path())
             .args(&options.arguments)
             .stdout(Stdio::piped())
-            .stdin(Stdio::null())
+            .stdin(if options.ends_with_us { Stdio::piped() } else { Stdio::null() })
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}: run `make build`", program().display()))?;
@@ -222,6 +226,14 @@ impl Cluster {
         self.child.kill().await?;
         Self::launch(self.directory, self.options).await
     }
+}
+
+/// The program under the eyes of a shell whose standard input ends when this process does.
+fn guarded() -> Command {
+    let script = "\"$@\" </dev/null & read -r _; kill -9 $!; wait";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(program());
+    command
 }
 
 /// The program under test: `CORACLE_BIN`, or the debug build.
