@@ -33,7 +33,7 @@ async fn run() -> Result<()> {
     if wanted("pods") {
         // One slot a pod: the default of 110 pods a node is not what is measured here.
         let arguments = vec!["--pods-per-node".to_owned(), "1000".to_owned()];
-        let cluster = Cluster::start_with(Options { arguments }).await?;
+        let cluster = Cluster::start_with(Options { arguments, ..Options::default() }).await?;
         guests::pods(&cluster).await?;
         cluster.stop().await?;
     }

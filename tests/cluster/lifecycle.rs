@@ -139,8 +139,10 @@ async fn a_port_in_use_is_named() -> Result<()> {
 #[tokio::test]
 async fn an_ephemeral_cluster_forgets() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let options =
-        || Options { arguments: ["--ephemeral", "--nodes", "2"].map(String::from).to_vec() };
+    let options = || Options {
+        arguments: ["--ephemeral", "--nodes", "2"].map(String::from).to_vec(),
+        ..Options::default()
+    };
     let cluster = Cluster::start_in(directory.path(), options()).await?;
     let kubectl = cluster.kubectl();
     assert_eq!(kubectl.run("get nodes -o name").await?, "node/node-0\nnode/node-1\n");

@@ -18,8 +18,10 @@ fn deployments() -> Value {
 
 /// Makes a policy of `spec` and its binding to the test's namespace.
 async fn bind(world: &World, kind: &str, spec: Value, actions: Option<Value>) -> Result<String> {
-    let (policies, bindings) =
-        (format!("{}ies", kind.to_lowercase().trim_end_matches('y')), format!("{}bindings", kind.to_lowercase()));
+    let (policies, bindings) = (
+        format!("{}ies", kind.to_lowercase().trim_end_matches('y')),
+        format!("{}bindings", kind.to_lowercase()),
+    );
     let name = world.unique("policy");
     let metadata = json!({"name": name});
     world.post(&all(GROUP, &policies), &json!({"metadata": metadata, "spec": spec})).await?;
@@ -34,7 +36,11 @@ async fn bind(world: &World, kind: &str, spec: Value, actions: Option<Value>) ->
 }
 
 /// Creates deployments without effect until the answer is `wanted`.
-async fn settles(world: &World, replicas: i64, wanted: impl Fn(u16, &Value) -> bool) -> Result<Value> {
+async fn settles(
+    world: &World,
+    replicas: i64,
+    wanted: impl Fn(u16, &Value) -> bool,
+) -> Result<Value> {
     let path = world.path("apps/v1", "deployments?dryRun=All");
     let body = workload("Deployment", "dep", replicas).to_string();
     let mut last = Value::Null;
@@ -66,6 +72,7 @@ async fn refuses_many_replicas(spec: Value) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy() -> Result<()> {
     refuses_many_replicas(json!({
         "matchConstraints": deployments(),
@@ -77,6 +84,7 @@ async fn validatingadmissionpolicy() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy_2() -> Result<()> {
     refuses_many_replicas(json!({
         "matchConstraints": deployments(),
@@ -93,6 +101,7 @@ async fn validatingadmissionpolicy_2() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy() -> Result<()> {
     let world = World::new().await?;
     let expression = "Object{spec: Object.spec{replicas: object.spec.replicas + 1}}";
@@ -107,6 +116,7 @@ async fn mutatingadmissionpolicy() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy_2() -> Result<()> {
     let world = World::new().await?;
     let expression = "Object{metadata: Object.metadata{annotations: {'my-foo-annotation': 'myAnnotationValue'}}}";
@@ -131,7 +141,12 @@ fn nothing() -> Value {
     }]})
 }
 
-async fn policy(plural: &'static str, kind: &'static str, object: Value, status: Option<Value>) -> Result<()> {
+async fn policy(
+    plural: &'static str,
+    kind: &'static str,
+    object: Value,
+    status: Option<Value>,
+) -> Result<()> {
     let world = World::new().await?;
     let resource =
         Resource { group_version: GROUP, plural, kind, namespaced: false, object, status };
@@ -139,17 +154,24 @@ async fn policy(plural: &'static str, kind: &'static str, object: Value, status:
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy_api() -> Result<()> {
     let condition = json!({"type": "Test", "status": "False", "reason": "Test", "message": "x",
         "lastTransitionTime": "2026-01-02T03:04:05Z"});
     let spec = json!({"matchConstraints": nothing(),
         "validations": [{"expression": "object.spec.replicas <= 100"}]});
     let status = json!({"conditions": [condition]});
-    policy("validatingadmissionpolicies", "ValidatingAdmissionPolicy", json!({"spec": spec}), Some(status))
-        .await
+    policy(
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+        json!({"spec": spec}),
+        Some(status),
+    )
+    .await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicybinding_api() -> Result<()> {
     let spec = json!({"policyName": "no-policy", "validationActions": ["Deny"]});
     let kind = "ValidatingAdmissionPolicyBinding";
@@ -157,14 +179,17 @@ async fn validatingadmissionpolicybinding_api() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy_api() -> Result<()> {
     let apply = json!({"expression": "Object{spec: Object.spec{replicas: 1}}"});
     let spec = json!({"matchConstraints": nothing(), "reinvocationPolicy": "Never",
         "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": apply}]});
-    policy("mutatingadmissionpolicies", "MutatingAdmissionPolicy", json!({"spec": spec}), None).await
+    policy("mutatingadmissionpolicies", "MutatingAdmissionPolicy", json!({"spec": spec}), None)
+        .await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicybinding_api() -> Result<()> {
     let spec = json!({"policyName": "no-policy"});
     let kind = "MutatingAdmissionPolicyBinding";
@@ -173,6 +198,7 @@ async fn mutatingadmissionpolicybinding_api() -> Result<()> {
 
 /// A policy whose expressions do not fit the types says so in its status.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn a_policy_reports_what_its_types_do_not_allow() -> Result<()> {
     let world = World::new().await?;
     let spec = json!({

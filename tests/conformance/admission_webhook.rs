@@ -10,11 +10,17 @@ use crate::hook::{Hook, allow, deny, patch};
 use crate::world::{World, all, items, pod};
 
 const GROUP: &str = "admissionregistration.k8s.io/v1";
-const VALIDATING: (&str, &str) = ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations");
+const VALIDATING: (&str, &str) =
+    ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations");
 const MUTATING: (&str, &str) = ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations");
 
 /// A webhook for operations on a resource in the test's namespace.
-fn webhook(world: &World, client: Value, (group, resource): (&str, &str), operations: &[&str]) -> Value {
+fn webhook(
+    world: &World,
+    client: Value,
+    (group, resource): (&str, &str),
+    operations: &[&str],
+) -> Value {
     json!({
         "name": format!("{}.example.com", resource.replace('/', "-")),
         "clientConfig": client,
@@ -26,7 +32,12 @@ fn webhook(world: &World, client: Value, (group, resource): (&str, &str), operat
 }
 
 /// Makes a configuration of those webhooks; its path.
-async fn configure(world: &World, (kind, plural): (&str, &str), name: &str, hooks: Value) -> Result<String> {
+async fn configure(
+    world: &World,
+    (kind, plural): (&str, &str),
+    name: &str,
+    hooks: Value,
+) -> Result<String> {
     let path = all(GROUP, plural);
     let name = world.unique(name);
     let body = json!({"apiVersion": GROUP, "kind": kind,
@@ -40,7 +51,12 @@ fn map(name: &str, data: Value) -> Value {
 }
 
 /// Tries until creating `body` ends as `wanted`; it is created dry. A new configuration takes effect soon.
-async fn settles(world: &World, path: &str, body: &Value, wanted: impl Fn(u16, &Value) -> bool) -> Result<Value> {
+async fn settles(
+    world: &World,
+    path: &str,
+    body: &Value,
+    wanted: impl Fn(u16, &Value) -> bool,
+) -> Result<Value> {
     let mut last = Value::Null;
     for _ in 0..100 {
         let dry = format!("{path}?dryRun=All");
@@ -62,12 +78,14 @@ async fn denied(world: &World, path: &str, body: &Value, message: &str) -> Resul
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_discovery_document() -> Result<()> {
     let world = World::new().await?;
     crate::lifecycle::discovered(&world, GROUP, &[VALIDATING.1, MUTATING.1]).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_create() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, request| {
@@ -98,6 +116,7 @@ async fn admission_webhook_deny_create() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_attach() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| deny("attaching to pods is not allowed")).await?;
@@ -119,6 +138,7 @@ async fn admission_webhook_deny_attach() -> Result<()> {
 
 /// A webhook that nobody serves refuses everything, if its policy is to fail.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_fail_closed() -> Result<()> {
     let world = World::new().await?;
     let nobody = json!({"url": "https://127.0.0.1:1/nobody"});
@@ -134,6 +154,7 @@ async fn admission_webhook_fail_closed() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_honor_timeout() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| allow()).await?;
@@ -168,6 +189,7 @@ async fn admission_webhook_honor_timeout() -> Result<()> {
 
 /// Each of two webhooks adds what the one before it made possible.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_ordered_mutation() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|path, request| {
@@ -198,6 +220,7 @@ async fn admission_webhook_ordered_mutation() -> Result<()> {
 
 /// What a webhook leaves out is defaulted after it.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutation_with_defaulting() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| {
@@ -217,6 +240,7 @@ async fn admission_webhook_mutation_with_defaulting() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_custom_resource_create_and_delete() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"data": {"type": "string"}}))).await?;
@@ -230,9 +254,9 @@ async fn admission_webhook_deny_custom_resource_create_and_delete() -> Result<()
     let operations = ["CREATE", "UPDATE", "DELETE"];
     let one = webhook(&world, hook.client("/things"), (&group(&world), "things"), &operations);
     configure(&world, VALIDATING, "things", json!([one])).await?;
-    denied(&world, &path, &thing(&world, "new", json!({"data": "bad"})), "the thing is bad").await?;
-    let answer =
-        world.call(Method::DELETE, &format!("{path}/old"), "application/json", "").await?;
+    denied(&world, &path, &thing(&world, "new", json!({"data": "bad"})), "the thing is bad")
+        .await?;
+    let answer = world.call(Method::DELETE, &format!("{path}/old"), "application/json", "").await?;
     ensure!(answer.text.contains("the thing is bad"), "{answer:?}");
     world.merge(&format!("{path}/old"), json!({"data": "good"})).await.err();
     let good = world.post(&path, &thing(&world, "good", json!({"data": "good"}))).await?;
@@ -242,6 +266,7 @@ async fn admission_webhook_deny_custom_resource_create_and_delete() -> Result<()
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_custom_resource_definition() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| deny("definitions with this label are not allowed")).await?;
@@ -260,7 +285,8 @@ async fn admission_webhook_deny_custom_resource_definition() -> Result<()> {
 async fn mutated_things(world: &World, field: &str) -> Result<()> {
     let operations = json!([{"op": "add", "path": format!("/data/{field}"), "value": "yes"}]);
     let hook = Hook::serve(move |_, _| patch(&operations)).await?;
-    let one = webhook(world, hook.client("/things"), (&group(world), "things"), &["CREATE", "UPDATE"]);
+    let one =
+        webhook(world, hook.client("/things"), (&group(world), "things"), &["CREATE", "UPDATE"]);
     configure(world, MUTATING, "things", json!([one])).await?;
     let body = thing(world, "any", json!({"data": {"start": "yes"}}));
     for _ in 0..100 {
@@ -279,6 +305,7 @@ fn open() -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"data": open()}))).await?;
@@ -290,6 +317,7 @@ async fn admission_webhook_mutate_custom_resource() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource_with_pruning() -> Result<()> {
     let world = World::new().await?;
     let text = json!({"type": "string"});
@@ -303,6 +331,7 @@ async fn admission_webhook_mutate_custom_resource_with_pruning() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource_with_different_stored_version() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -321,7 +350,10 @@ async fn admission_webhook_mutate_custom_resource_with_different_stored_version(
         .await?;
     let one = format!("{}/one", things(&world));
     let patched = world.merge(&one, json!({"data": {"later": "yes"}})).await?;
-    ensure!(patched["data"] == json!({"start": "yes", "added": "yes", "later": "yes"}), "{patched}");
+    ensure!(
+        patched["data"] == json!({"start": "yes", "added": "yes", "later": "yes"}),
+        "{patched}"
+    );
     let other = world.path(&format!("{group}/v2"), "things/one");
     ensure!(world.get(&other).await?["data"] == patched["data"]);
     Ok(())
@@ -329,10 +361,17 @@ async fn admission_webhook_mutate_custom_resource_with_different_stored_version(
 
 /// No webhook is asked about the configurations of webhooks.
 #[tokio::test]
-async fn admission_webhook_admission_control_not_allowed_on_webhook_configuration_objects() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn admission_webhook_admission_control_not_allowed_on_webhook_configuration_objects()
+-> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| deny("never")).await?;
-    let mut one = webhook(&world, hook.client("/"), ("admissionregistration.k8s.io", "*"), &["CREATE", "DELETE"]);
+    let mut one = webhook(
+        &world,
+        hook.client("/"),
+        ("admissionregistration.k8s.io", "*"),
+        &["CREATE", "DELETE"],
+    );
     one["name"] = "self.example.com".into();
     one["objectSelector"] = json!({"matchLabels": {"test": world.namespace}});
     one.as_object_mut().map(|one| one.remove("namespaceSelector"));
@@ -348,7 +387,11 @@ async fn admission_webhook_admission_control_not_allowed_on_webhook_configuratio
 }
 
 /// Whether a webhook of the configuration is asked about maps that are made.
-async fn update_and_patch(kind: (&str, &str), answer: Value, changed: fn(u16, &Value) -> bool) -> Result<()> {
+async fn update_and_patch(
+    kind: (&str, &str),
+    answer: Value,
+    changed: fn(u16, &Value) -> bool,
+) -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(move |_, _| answer.clone()).await?;
     let one = webhook(&world, hook.client("/maps"), ("", "configmaps"), &["CREATE"]);
@@ -368,6 +411,7 @@ async fn update_and_patch(kind: (&str, &str), answer: Value, changed: fn(u16, &V
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_update_validating_webhook() -> Result<()> {
     update_and_patch(VALIDATING, deny("no"), |code, _| code >= 400).await
 }
@@ -377,12 +421,17 @@ fn adding() -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_update_mutating_webhook() -> Result<()> {
     update_and_patch(MUTATING, adding(), |_, one| one["data"]["mutated"] == "yes").await
 }
 
 /// Listed, and deleted together: then they do nothing more.
-async fn collection(kind: (&str, &str), answer: Value, changed: fn(u16, &Value) -> bool) -> Result<()> {
+async fn collection(
+    kind: (&str, &str),
+    answer: Value,
+    changed: fn(u16, &Value) -> bool,
+) -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(move |_, _| answer.clone()).await?;
     for number in 0..3 {
@@ -400,11 +449,13 @@ async fn collection(kind: (&str, &str), answer: Value, changed: fn(u16, &Value) 
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_list_validating_webhooks() -> Result<()> {
     collection(VALIDATING, deny("no"), |code, _| code >= 400).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn admission_webhook_list_mutating_webhooks() -> Result<()> {
     collection(MUTATING, adding(), |_, one| one["data"]["mutated"] == "yes").await
 }
@@ -428,12 +479,14 @@ async fn conditions(kind: (&str, &str)) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutating_admission_webhook_create_and_update_mutating_webhook_configuration_with_matchconditions()
 -> Result<()> {
     conditions(MUTATING).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validating_admission_webhook_create_and_update_validating_webhook_configuration_with_matchconditions()
 -> Result<()> {
     conditions(VALIDATING).await
@@ -444,8 +497,7 @@ async fn invalid_condition((kind, plural): (&str, &str)) -> Result<()> {
     let world = World::new().await?;
     let nobody = json!({"url": "https://127.0.0.1:1/nobody"});
     let mut one = webhook(&world, nobody, ("", "nothings"), &["CREATE"]);
-    one["matchConditions"] =
-        json!([{"name": "bad", "expression": "... [] bad expression"}]);
+    one["matchConditions"] = json!([{"name": "bad", "expression": "... [] bad expression"}]);
     let body = json!({"apiVersion": GROUP, "kind": kind,
         "metadata": {"name": world.unique("bad")}, "webhooks": [one]});
     let refused = (422, "Invalid");
@@ -456,19 +508,23 @@ async fn invalid_condition((kind, plural): (&str, &str)) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn mutating_admission_webhook_reject_mutating_webhook_configurations_with_invalid_matchconditions()
 -> Result<()> {
     invalid_condition(MUTATING).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn validing_admission_webhook_reject_validating_webhook_configurations_with_invalid_matchconditions()
 -> Result<()> {
     invalid_condition(VALIDATING).await
 }
 
 #[tokio::test]
-async fn mutating_admission_webhook_mutating_webhook_excluding_object_with_specific_name() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn mutating_admission_webhook_mutating_webhook_excluding_object_with_specific_name()
+-> Result<()> {
     let world = World::new().await?;
     let answer = adding();
     let hook = Hook::serve(move |_, _| answer.clone()).await?;

@@ -29,9 +29,7 @@ async fn status_subresource(kind: &str, plural: &str) -> Result<()> {
     ensure!(world.get(&status).await?["kind"] == kind);
     let selector = "labelSelector=app%3Done";
     let mut watch = world.watch_from_now(&world.path("apps/v1", plural), selector).await?;
-    let entry = |kind: &str| {
-        json!({"type": kind, "status": "True", "reason": "E2E", "message": "Set by a test"})
-    };
+    let entry = |kind: &str| json!({"type": kind, "status": "True", "reason": "E2E", "message": "Set by a test"});
     let updated = world
         .update(&status, |one| {
             let mut all = one["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -62,11 +60,13 @@ async fn replicaset_status_sub_resource() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn statefulset_status_sub_resource() -> Result<()> {
     status_subresource("StatefulSet", "statefulsets").await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn daemonset_status_sub_resource() -> Result<()> {
     status_subresource("DaemonSet", "daemonsets").await
 }
@@ -106,6 +106,7 @@ async fn replicaset_completes_the_scaling_of_a_replicaset_subresource() -> Resul
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn statefulset_resource_replica_scaling() -> Result<()> {
     scale_subresource("StatefulSet", "statefulsets").await
 }
@@ -125,6 +126,7 @@ async fn collection(kind: &str, plural: &str) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn daemonset_list_and_delete_a_collection_of_daemonsets() -> Result<()> {
     collection("DaemonSet", "daemonsets").await
 }
@@ -135,11 +137,13 @@ async fn replicaset_list_and_delete_a_collection_of_replicasets() -> Result<()> 
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn statefulset_list_patch_and_delete_a_collection_of_statefulsets() -> Result<()> {
     collection("StatefulSet", "statefulsets").await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("apps/v1", "deployments");
@@ -151,7 +155,9 @@ async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
             {"name": "c", "image": "ticker", "env": [{"name": "A", "value": "B"}]}]}}}});
     let patched = world.patch(&one, STRATEGIC, patch).await?;
     ensure!(patched["metadata"]["generation"] == 2, "{patched}");
-    watch.until("MODIFIED", |one| one["metadata"]["labels"]["test-deployment"] == "patched").await?;
+    watch
+        .until("MODIFIED", |one| one["metadata"]["labels"]["test-deployment"] == "patched")
+        .await?;
     world
         .until(&one, |one| {
             one["status"]["observedGeneration"] == 2
@@ -160,7 +166,8 @@ async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
                 && one["status"]["readyReplicas"] == 1
         })
         .await?;
-    let labelled = format!("{}?labelSelector=test-deployment%3Dpatched", all("apps/v1", "deployments"));
+    let labelled =
+        format!("{}?labelSelector=test-deployment%3Dpatched", all("apps/v1", "deployments"));
     let found = world.get(&labelled).await?;
     ensure!(found.to_string().contains(&world.namespace), "{found}");
     world.update(&one, |one| one["spec"]["replicas"] = 2.into()).await?;
@@ -174,6 +181,7 @@ async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn controllerrevision_resource_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let daemons = ready(&world, "DaemonSet", "daemonsets", 0).await?;
@@ -196,7 +204,10 @@ async fn controllerrevision_resource_lifecycle() -> Result<()> {
     changed["data"] = json!({"other": true});
     let one = format!("{path}/one-second");
     let message = world.refused(http::Method::PUT, &one, &changed, (422, "Invalid")).await?;
-    ensure!(message.contains("data: Invalid value") && message.contains("field is immutable"), "{message}");
+    ensure!(
+        message.contains("data: Invalid value") && message.contains("field is immutable"),
+        "{message}"
+    );
     world.update(&one, |one| one["revision"] = 3.into()).await?;
     world.delete(&format!("{path}/{}", name(&first))).await?;
     // The controller makes the revision of its present template again.

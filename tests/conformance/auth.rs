@@ -8,6 +8,7 @@ use crate::lifecycle::discovered;
 use crate::world::{STRATEGIC, World, all, condition, items, name};
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn certificatesigningrequest_api() -> Result<()> {
     let world = World::new().await?;
     let group = "certificates.k8s.io/v1";
@@ -43,9 +44,7 @@ async fn certificatesigningrequest_api() -> Result<()> {
     ensure!(read["spec"]["username"].is_string() && read["spec"]["request"] == request, "{read}");
     world.patch(&one, STRATEGIC, json!({"metadata": {"annotations": {"patched": "true"}}})).await?;
     world.update(&one, |csr| csr["metadata"]["annotations"]["updated"] = "true".into()).await?;
-    let entry = |kind: &str| {
-        json!({"type": kind, "status": "True", "reason": "E2E", "message": "Set by a test"})
-    };
+    let entry = |kind: &str| json!({"type": kind, "status": "True", "reason": "E2E", "message": "Set by a test"});
     let approval = format!("{one}/approval");
     ensure!(name(&world.get(&approval).await?) == name(&read));
     let approved = world
@@ -93,6 +92,7 @@ async fn review(world: &World, token: &str, audiences: Value) -> Result<Value> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn serviceaccount_create_and_review_token() -> Result<()> {
     let world = World::new().await?;
     let account = account(&world, "robot").await?;
@@ -102,7 +102,8 @@ async fn serviceaccount_create_and_review_token() -> Result<()> {
     let user = format!("system:serviceaccount:{}:robot", world.namespace);
     ensure!(status["user"]["username"] == user, "{status}");
     let groups = status["user"]["groups"].to_string();
-    for group in ["system:serviceaccounts", &format!("system:serviceaccounts:{}", world.namespace)] {
+    for group in ["system:serviceaccounts", &format!("system:serviceaccounts:{}", world.namespace)]
+    {
         ensure!(groups.contains(&format!("\"{group}\"")), "{groups}");
     }
     let status = review(&world, &format!("{token}x"), json!([])).await?;
@@ -123,6 +124,7 @@ async fn serviceaccount_create_and_review_token() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn oidc_discovery_serviceaccountissuerdiscovery() -> Result<()> {
     let world = World::new().await?;
     let document = world.get("/.well-known/openid-configuration").await?;
@@ -198,13 +200,15 @@ async fn serviceaccount_update_a_serviceaccount() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn subjectreview_api_operations() -> Result<()> {
     let world = World::new().await?;
     let account = account(&world, "robot").await?;
     let token = token(&world, &account, json!([])).await?;
     let group = "authorization.k8s.io/v1";
     let user = format!("system:serviceaccount:{}:robot", world.namespace);
-    let attributes = json!({"verb": "list", "resource": "configmaps", "namespace": world.namespace});
+    let attributes =
+        json!({"verb": "list", "resource": "configmaps", "namespace": world.namespace});
     let spec = json!({"user": user, "resourceAttributes": attributes});
     let allowed = async |want: bool| -> Result<()> {
         for (path, kind) in [

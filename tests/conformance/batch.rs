@@ -18,6 +18,7 @@ fn job(name: &str, suspend: bool) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn jobs_manage_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("batch/v1", "jobs");
@@ -46,6 +47,7 @@ async fn jobs_manage_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn jobs_apply_changes_to_status() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("batch/v1", "jobs");
@@ -72,6 +74,7 @@ async fn jobs_apply_changes_to_status() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn cronjob_api_operations() -> Result<()> {
     let world = World::new().await?;
     let job = job("ignored", false);

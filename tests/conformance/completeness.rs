@@ -46,8 +46,10 @@ fn every_behaviour_is_tested_or_known_not_to_be() -> Result<()> {
     let (all, ignored) = (tests(&[])?, tests(&["--ignored"])?);
     let running: BTreeSet<String> = all.difference(&ignored).cloned().collect();
 
-    let missing: Vec<_> =
-        behaviours.iter().filter(|name| !running.contains(*name) && !listed.contains(*name)).collect();
+    let missing: Vec<_> = behaviours
+        .iter()
+        .filter(|name| !running.contains(*name) && !listed.contains(*name))
+        .collect();
     ensure!(missing.is_empty(), "neither tested nor in not-yet.toml: {missing:#?}");
     let both: Vec<_> = listed.intersection(&running).collect();
     ensure!(both.is_empty(), "tested: remove from not-yet.toml: {both:#?}");

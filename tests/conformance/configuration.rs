@@ -99,7 +99,8 @@ async fn secret_patching() -> Result<()> {
     });
     world.post(&path, &body).await?;
     world.items(&selected, 0).await?;
-    let patch = json!({"metadata": {"labels": {"testsecret": "true"}}, "data": {"key": "dmFsdWUx"}});
+    let patch =
+        json!({"metadata": {"labels": {"testsecret": "true"}}, "data": {"key": "dmFsdWUx"}});
     world.patch(&format!("{path}/secret"), STRATEGIC, patch).await?;
     let found = world.items(&selected, 1).await?;
     ensure!(found[0]["data"]["key"] == "dmFsdWUx", "{found:?}");
@@ -150,6 +151,7 @@ fn template(name: &str, labels: Value) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn podtemplate_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");
@@ -158,8 +160,11 @@ async fn podtemplate_lifecycle() -> Result<()> {
     let patch = json!({"metadata": {"labels": {"podtemplate": "patched"}}});
     world.patch(&one, STRATEGIC, patch).await?;
     ensure!(world.get(&one).await?["metadata"]["labels"]["podtemplate"] == "patched");
-    let everywhere =
-        format!("{}?labelSelector=podtemplate%3Dpatched,static%3D{}", all("v1", "podtemplates"), world.namespace);
+    let everywhere = format!(
+        "{}?labelSelector=podtemplate%3Dpatched,static%3D{}",
+        all("v1", "podtemplates"),
+        world.namespace
+    );
     world.items(&everywhere, 1).await?;
     world.delete(&one).await?;
     world.items(&everywhere, 0).await?;
@@ -167,6 +172,7 @@ async fn podtemplate_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn podtemplate_replace() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");
@@ -181,6 +187,7 @@ async fn podtemplate_replace() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn podtemplate_delete_a_collection() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");
@@ -216,7 +223,11 @@ async fn scheduler_verify_priorityclass_endpoints() -> Result<()> {
     ensure!(updated["description"] == "updated", "{updated}");
     let value = json!({"value": 1003});
     let message = world.refused(Method::PATCH, &one, &value, INVALID).await?;
-    ensure!(message.contains("value: Invalid value: 1003: field is immutable") || message.contains("Forbidden: may not be changed in an update"), "{message}");
+    ensure!(
+        message.contains("value: Invalid value: 1003: field is immutable")
+            || message.contains("Forbidden: may not be changed in an update"),
+        "{message}"
+    );
     let policy = json!({"preemptionPolicy": "Never"});
     world.refused(Method::PATCH, &one, &policy, INVALID).await?;
     world.delete(&selected).await?;
@@ -238,6 +249,7 @@ async fn runtimeclass_api() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn priority_and_fairness_flowschema_api() -> Result<()> {
     let world = World::new().await?;
     let condition = json!({
@@ -264,6 +276,7 @@ async fn priority_and_fairness_flowschema_api() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn priority_and_fairness_prioritylevelconfiguration_api() -> Result<()> {
     let world = World::new().await?;
     let condition = json!({

@@ -78,6 +78,7 @@ pub(crate) fn things(world: &World) -> String {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_create() -> Result<()> {
     let world = World::new().await?;
     let created = define(&world, definition(&world, json!({}))).await?;
@@ -90,6 +91,7 @@ async fn custom_resource_definition_create() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_status_sub_resource() -> Result<()> {
     let world = World::new().await?;
     let crd = define(&world, definition(&world, json!({}))).await?;
@@ -115,6 +117,7 @@ async fn custom_resource_definition_status_sub_resource() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_list() -> Result<()> {
     let world = World::new().await?;
     let kinds = ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"];
@@ -135,6 +138,7 @@ async fn custom_resource_definition_list() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_watch() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"content": {"type": "string"}}))).await?;
@@ -147,9 +151,14 @@ async fn custom_resource_definition_watch() -> Result<()> {
         world.merge(&format!("{path}/{name}"), json!({"content": "changed"})).await?;
         world.delete(&format!("{path}/{name}")).await?;
     }
-    for (kind, wanted) in [("ADDED", "a"), ("ADDED", "b"), ("MODIFIED", "a"), ("DELETED", "a"),
-        ("MODIFIED", "b"), ("DELETED", "b")]
-    {
+    for (kind, wanted) in [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+        ("MODIFIED", "a"),
+        ("DELETED", "a"),
+        ("MODIFIED", "b"),
+        ("DELETED", "b"),
+    ] {
         let (found, object) = watch.event().await?;
         ensure!((found.as_str(), name(&object).as_str()) == (kind, wanted), "{found} {object}");
     }
@@ -157,6 +166,7 @@ async fn custom_resource_definition_watch() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_defaulting() -> Result<()> {
     let world = World::new().await?;
     let plain = json!({"a": {"type": "string"}, "b": {"type": "string"}});
@@ -164,9 +174,7 @@ async fn custom_resource_definition_defaulting() -> Result<()> {
     let crd = format!("{CRDS}/{}", name(&crd));
     let path = things(&world);
     world.post(&path, &thing(&world, "first", json!({}))).await?;
-    let defaults = |a: Value, b: Value| {
-        json!({"a": a, "b": b})
-    };
+    let defaults = |a: Value, b: Value| json!({"a": a, "b": b});
     let with = json!({"type": "string", "default": "A"});
     let without = json!({"type": "string"});
     let properties = defaults(with, without.clone());
@@ -194,6 +202,7 @@ async fn custom_resource_definition_defaulting() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_field_selectors_list_watch_register_informers() -> Result<()> {
     let world = World::new().await?;
     let properties = json!({"color": {"type": "string"}, "quantity": {"type": "integer"}});
@@ -222,8 +231,6 @@ async fn custom_resource_definition_field_selectors_list_watch_register_informer
         ensure!((found.as_str(), name(&object).as_str()) == (kind, wanted), "{found} {object}");
     }
     let unknown = format!("{path}?fieldSelector=size%3D1");
-    world
-        .refused(http::Method::GET, &unknown, &Value::Null, (400, "BadRequest"))
-        .await?;
+    world.refused(http::Method::GET, &unknown, &Value::Null, (400, "BadRequest")).await?;
     Ok(())
 }

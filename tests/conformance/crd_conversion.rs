@@ -59,6 +59,7 @@ fn make(world: &World, version: &str, name: &str, content: Value) -> (String, Va
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_conversion_webhook_conversion_custom_resource() -> Result<()> {
     let world = World::new().await?;
     let hook = two_versions(&world).await?;
@@ -73,6 +74,7 @@ async fn custom_resource_definition_conversion_webhook_conversion_custom_resourc
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_conversion_webhook_convert_mixed_version_list() -> Result<()> {
     let world = World::new().await?;
     let _hook = two_versions(&world).await?;
@@ -81,10 +83,8 @@ async fn custom_resource_definition_conversion_webhook_convert_mixed_version_lis
     let (second, body) = make(&world, "v2", "two", json!({"host": "elsewhere", "port": "8080"}));
     world.post(&second, &body).await?;
     // Now the other version is stored: the list has objects of both.
-    let crd = format!(
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.{}",
-        group(&world)
-    );
+    let crd =
+        format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.{}", group(&world));
     world
         .update(&crd, |crd| {
             crd["spec"]["versions"][0]["storage"] = false.into();
@@ -94,8 +94,14 @@ async fn custom_resource_definition_conversion_webhook_convert_mixed_version_lis
     let (_, body) = make(&world, "v2", "three", json!({"host": "third", "port": "9090"}));
     world.post(&second, &body).await?;
     let list = world.items(&first, 3).await?;
-    ensure!(list.iter().all(|one| one["hostPort"].is_string() && one["host"].is_null()), "{list:?}");
+    ensure!(
+        list.iter().all(|one| one["hostPort"].is_string() && one["host"].is_null()),
+        "{list:?}"
+    );
     let list = world.items(&second, 3).await?;
-    ensure!(list.iter().all(|one| one["host"].is_string() && one["hostPort"].is_null()), "{list:?}");
+    ensure!(
+        list.iter().all(|one| one["host"].is_string() && one["hostPort"].is_null()),
+        "{list:?}"
+    );
     Ok(())
 }

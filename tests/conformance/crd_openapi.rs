@@ -55,6 +55,7 @@ async fn withdrawn(world: &World, group: &str, version: &str, kind: &str) -> Res
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_validation_schema() -> Result<()> {
     let world = World::new().await?;
     let bars = json!({"type": "array", "items": {"type": "object", "required": ["name"],
@@ -72,7 +73,11 @@ async fn custom_resource_openapi_publish_with_validation_schema() -> Result<()> 
     let bars = &schema["properties"]["spec"]["properties"]["bars"]["items"];
     ensure!(bars["required"] == json!(["name"]), "{schema}");
     ensure!(bars["properties"]["name"]["description"] == "Name of Bar.", "{schema}");
-    ensure!(schema["properties"]["metadata"]["$ref"].is_string() || schema["properties"]["metadata"]["allOf"].is_array(), "{schema}");
+    ensure!(
+        schema["properties"]["metadata"]["$ref"].is_string()
+            || schema["properties"]["metadata"]["allOf"].is_array(),
+        "{schema}"
+    );
     // What does not fit is refused with what the schema says.
     let bad = thing(&world, "bad", json!({"spec": {"bars": [{"age": "10"}]}}));
     let path = things(&world);
@@ -102,17 +107,22 @@ async fn preserving(properties: Value, root: bool) -> Result<()> {
 }
 
 #[tokio::test]
-async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_at_root() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_at_root()
+-> Result<()> {
     preserving(json!({}), true).await
 }
 
 #[tokio::test]
-async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_in_object() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_in_object()
+-> Result<()> {
     let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     preserving(json!({"spec": spec}), false).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_in_embedded_object()
 -> Result<()> {
     let world = World::new().await?;
@@ -122,7 +132,8 @@ async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fiel
     let group = group(&world);
     let schema = published(&world, (&group, "v1", "Thing"), |_| true).await?;
     ensure!(schema["properties"]["spec"]["type"] == "object", "{schema}");
-    let inner = json!({"apiVersion": "v1", "kind": "Any", "metadata": {"name": "x"}, "data": {"a": 1}});
+    let inner =
+        json!({"apiVersion": "v1", "kind": "Any", "metadata": {"name": "x"}, "data": {"a": 1}});
     let path = things(&world);
     let made = world.post(&path, &thing(&world, "any", json!({"spec": inner}))).await?;
     ensure!(made["spec"] == inner, "{made}");
@@ -136,6 +147,7 @@ fn schema() -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_groups() -> Result<()> {
     let world = World::new().await?;
     let groups = [format!("a.{}", group(&world)), format!("b.{}", group(&world))];
@@ -149,6 +161,7 @@ async fn custom_resource_openapi_publish_varying_groups() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_versions() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -161,6 +174,7 @@ async fn custom_resource_openapi_publish_varying_versions() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_kinds() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -174,6 +188,7 @@ async fn custom_resource_openapi_publish_varying_kinds() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_version_rename() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -189,6 +204,7 @@ async fn custom_resource_openapi_publish_version_rename() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_stop_serving_version() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);

@@ -74,11 +74,13 @@ async fn built_in(world: &World, accept: &str) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_interface() -> Result<()> {
     built_in(&World::new().await?, V2).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_endpoint_accept_headers() -> Result<()> {
     let world = World::new().await?;
     for accept in [format!("{V2},{V2BETA1},application/json"), V2.to_owned()] {
@@ -108,11 +110,13 @@ async fn defined(accept: &str) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_interface_crds() -> Result<()> {
     defined(V2).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_endpoint_accept_headers_crds() -> Result<()> {
     defined(&format!("{V2},{V2BETA1},application/json")).await
 }
@@ -153,6 +157,7 @@ async fn discovery_confirm_the_preferredversion_for_each_api_group() -> Result<(
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_discovery() -> Result<()> {
     let world = World::new().await?;
     let resources = ["customresourcedefinitions", "customresourcedefinitions/status"];
@@ -170,6 +175,7 @@ async fn confirm_a_server_version() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn api_metadata_http_return() -> Result<()> {
     let world = World::new().await?;
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",

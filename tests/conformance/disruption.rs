@@ -28,6 +28,7 @@ async fn guarded(world: &World, count: usize) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_create_update_patch_and_delete_object() -> Result<()> {
     let world = World::new().await?;
     discovered(&world, GROUP, &["poddisruptionbudgets", "poddisruptionbudgets/status"]).await?;
@@ -45,6 +46,7 @@ async fn poddisruptionbudget_create_update_patch_and_delete_object() -> Result<(
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_list_and_delete_collection() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
@@ -62,19 +64,22 @@ async fn poddisruptionbudget_list_and_delete_collection() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_status_updates() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
     world.post(&path, &budget("one", 1.into())).await?;
     guarded(&world, 3).await?;
-    let status = world.until(&format!("{path}/one"), |one| one["status"]["disruptionsAllowed"] == 2);
-    let status = status.await?["status"].clone();
+    let one = format!("{path}/one");
+    let status = world.until(&one, |one| one["status"]["disruptionsAllowed"] == 2).await?;
+    let status = &status["status"];
     ensure!(status["currentHealthy"] == 3 && status["expectedPods"] == 3, "{status}");
     ensure!(status["desiredHealthy"] == 1, "{status}");
     Ok(())
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_update_and_patch_status() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
@@ -95,7 +100,9 @@ async fn poddisruptionbudget_update_and_patch_status() -> Result<()> {
 }
 
 #[tokio::test]
-async fn poddisruptionbudget_block_an_eviction_until_the_pdb_is_updated_to_allow_it() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn poddisruptionbudget_block_an_eviction_until_the_pdb_is_updated_to_allow_it() -> Result<()>
+{
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
     world.post(&path, &budget("one", 3.into())).await?;
@@ -113,8 +120,14 @@ async fn poddisruptionbudget_block_an_eviction_until_the_pdb_is_updated_to_allow
     let eviction = json!({"apiVersion": GROUP, "kind": "Eviction", "metadata": {"name": "pod-0"}});
     let refused = (429, "TooManyRequests");
     let message = world.refused(Method::POST, &evict, &eviction, refused).await?;
-    ensure!(message.contains("Cannot evict pod as it would violate the pod's disruption budget."), "{message}");
-    ensure!(world.get(&world.path("v1", "pods/pod-0")).await?["metadata"]["deletionTimestamp"].is_null());
+    ensure!(
+        message.contains("Cannot evict pod as it would violate the pod's disruption budget."),
+        "{message}"
+    );
+    ensure!(
+        world.get(&world.path("v1", "pods/pod-0")).await?["metadata"]["deletionTimestamp"]
+            .is_null()
+    );
     world.update(&one, |one| one["spec"]["minAvailable"] = 2.into()).await?;
     world.until(&one, counted(1)).await?;
     world.post(&evict, &eviction).await?;

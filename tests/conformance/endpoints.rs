@@ -22,12 +22,16 @@ async fn pod(world: &World, name: &str) -> Result<Value> {
 
 /// A service of those ports for the pods of `app`.
 async fn service(world: &World, name: &str, app: &str, ports: Value) -> Result<()> {
-    let body = json!({"metadata": {"name": name}, "spec": {"selector": {"app": app}, "ports": ports}});
+    let body =
+        json!({"metadata": {"name": name}, "spec": {"selector": {"app": app}, "ports": ports}});
     world.post(&world.path("v1", "services"), &body).await.map(drop)
 }
 
 fn slices(world: &World, service: &str) -> String {
-    world.path(GROUP, &format!("endpointslices?labelSelector=kubernetes.io/service-name%3D{service}"))
+    world.path(
+        GROUP,
+        &format!("endpointslices?labelSelector=kubernetes.io/service-name%3D{service}"),
+    )
 }
 
 /// All addresses of a list of slices.
@@ -78,10 +82,11 @@ async fn created_and_deleted(app: &str, expected: usize) -> Result<()> {
     if expected > 0 {
         pod(&world, "pod").await?;
     }
-    let found = world.until(&slices(&world, "one"), |list| {
-        items(list).len() == 1 && addresses(list).len() == expected
-    });
-    let found = found.await?;
+    let found = world
+        .until(&slices(&world, "one"), |list| {
+            items(list).len() == 1 && addresses(list).len() == expected
+        })
+        .await?;
     let labels = &items(&found)[0]["metadata"]["labels"];
     let by = "endpointslice.kubernetes.io/managed-by";
     ensure!(labels[by] == "endpointslice-controller.k8s.io", "{labels}");
@@ -152,6 +157,7 @@ async fn endpointslice_multiple_ips_multiple_ports() -> Result<()> {
 
 /// What somebody writes as Endpoints of a service without a selector becomes slices.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn endpointslice_mirroring() -> Result<()> {
     let world = World::new().await?;
     let body = json!({"metadata": {"name": "custom"}, "spec": {"ports": [{"name": "example", "port": 80}]}});
@@ -177,13 +183,15 @@ async fn endpointslice_mirroring() -> Result<()> {
 async fn endpoint_resource_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "endpoints");
-    let mut watch = world.watch_from_now(&path, "labelSelector=test-endpoint-static%3Dtrue").await?;
+    let mut watch =
+        world.watch_from_now(&path, "labelSelector=test-endpoint-static%3Dtrue").await?;
     let body = json!({"metadata": {"name": "one", "labels": {"test-endpoint-static": "true"}},
         "subsets": [{"addresses": [{"ip": "10.0.0.24"}],
             "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}]});
     world.post(&path, &body).await?;
     watch.until("ADDED", |one| name(one) == "one").await?;
-    let everywhere = format!("{}?labelSelector=test-endpoint-static%3Dtrue", all("v1", "endpoints"));
+    let everywhere =
+        format!("{}?labelSelector=test-endpoint-static%3Dtrue", all("v1", "endpoints"));
     ensure!(names(items(&world.get(&everywhere).await?)).contains(&"one".to_owned()));
     let one = format!("{path}/one");
     world.update(&one, |one| one["metadata"]["labels"]["updated"] = "true".into()).await?;
@@ -199,6 +207,7 @@ async fn endpoint_resource_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn kubernetes_default_endpoints_and_endpointslices() -> Result<()> {
     let world = World::new().await?;
     let service = world.get("/api/v1/namespaces/default/services/kubernetes").await?;

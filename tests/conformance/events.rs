@@ -27,6 +27,7 @@ fn modern(world: &World, name: &str) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn event_manage_lifecycle_of_an_event() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "events");
@@ -63,12 +64,14 @@ async fn event_delete_a_collection() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn new_event_resource_lifecycle_testing_a_single_event() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "events");
     world.post(&path, &modern(&world, "event")).await?;
     let one = format!("{path}/event");
-    let found = world.get(&format!("{path}?fieldSelector=reportingController%3Dtest-controller")).await?;
+    let found =
+        world.get(&format!("{path}?fieldSelector=reportingController%3Dtest-controller")).await?;
     ensure!(items(&found).iter().any(|one| name(one) == "event"), "{found}");
     let series = json!({"count": 2, "lastObservedTime": "2026-01-02T03:05:05.000006Z"});
     let patched = world.patch(&one, STRATEGIC, json!({"series": series})).await?;
@@ -77,12 +80,16 @@ async fn new_event_resource_lifecycle_testing_a_single_event() -> Result<()> {
     let updated = world.update(&one, |event| event["series"] = series.clone()).await?;
     ensure!(updated["series"] == series && updated["note"] == "This is a note", "{updated}");
     let core = world.get(&world.path("v1", "events/event")).await?;
-    ensure!(core["involvedObject"]["name"] == "pod" && core["message"] == "This is a note", "{core}");
+    ensure!(
+        core["involvedObject"]["name"] == "pod" && core["message"] == "This is a note",
+        "{core}"
+    );
     world.delete(&one).await?;
     world.gone(&one).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn new_event_resource_lifecycle_testing_a_list_of_events() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "events");

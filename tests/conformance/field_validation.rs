@@ -8,7 +8,13 @@ use crate::crd::{define, definition, group, object, thing, things};
 use crate::world::{APPLY, World, workload};
 
 /// The message of a strict refusal.
-async fn strict(world: &World, method: Method, path: &str, kind: &str, body: &str) -> Result<String> {
+async fn strict(
+    world: &World,
+    method: Method,
+    path: &str,
+    kind: &str,
+    body: &str,
+) -> Result<String> {
     let answer = world.call(method.clone(), path, kind, body).await?;
     ensure!(answer.code == 400, "{method} {path} {body}: {answer:?}");
     let status = answer.json()?;
@@ -17,12 +23,15 @@ async fn strict(world: &World, method: Method, path: &str, kind: &str, body: &st
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_typed_object() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("apps/v1", "deployments");
     let mut body = workload("Deployment", "dep", 0);
     body["spec"]["unknownField"] = "unknown".into();
-    let text = body.to_string().replace("\"replicas\":0", "\"replicas\":0,\"paused\":true,\"paused\":false");
+    let text = body
+        .to_string()
+        .replace("\"replicas\":0", "\"replicas\":0,\"paused\":true,\"paused\":false");
     let post = format!("{path}?fieldValidation=Strict");
     let message = strict(&world, Method::POST, &post, "application/json", &text).await?;
     ensure!(message.contains("strict decoding error:"), "{message}");
@@ -34,7 +43,11 @@ async fn server_side_field_validation_typed_object() -> Result<()> {
     ensure!(answer.code == 201 && answer.warnings.len() == 2, "{answer:?}");
     let apply = format!("{path}/dep?fieldManager=test&fieldValidation=Strict");
     let message = strict(&world, Method::PATCH, &apply, APPLY, &body.to_string()).await?;
-    ensure!(message.contains(".spec.unknownField: field not declared in schema") || message.contains("unknown field \"spec.unknownField\""), "{message}");
+    ensure!(
+        message.contains(".spec.unknownField: field not declared in schema")
+            || message.contains("unknown field \"spec.unknownField\""),
+        "{message}"
+    );
     Ok(())
 }
 
@@ -46,7 +59,8 @@ async fn server_side_field_validation_typed_unknown_metadata() -> Result<()> {
     body["metadata"]["unknownMeta"] = "unknown".into();
     body["spec"]["template"]["metadata"]["unknownInnerMeta"] = "unknown".into();
     let post = format!("{path}?fieldValidation=Strict");
-    let message = strict(&world, Method::POST, &post, "application/json", &body.to_string()).await?;
+    let message =
+        strict(&world, Method::POST, &post, "application/json", &body.to_string()).await?;
     ensure!(message.contains("unknown field \"metadata.unknownMeta\""), "{message}");
     let inner = "unknown field \"spec.template.metadata.unknownInnerMeta\"";
     ensure!(message.contains(inner), "{message}");
@@ -61,11 +75,13 @@ fn schema() -> Value {
     let ports = json!({"type": "array", "x-kubernetes-list-map-keys": ["containerPort"],
         "x-kubernetes-list-type": "map", "items": {"type": "object", "required": ["containerPort"],
             "properties": {"containerPort": {"type": "integer"}, "name": {"type": "string"}}}});
-    let spec = object(json!({"foo": {"type": "string"}, "cronSpec": {"type": "string"}, "ports": ports}));
+    let spec =
+        object(json!({"foo": {"type": "string"}, "cronSpec": {"type": "string"}, "ports": ports}));
     json!({"spec": spec})
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_unknown_fields_cr_no_validation_schema() -> Result<()> {
     let world = World::new().await?;
     let mut crd = definition(&world, json!({}));
@@ -79,6 +95,7 @@ async fn server_side_field_validation_unknown_fields_cr_no_validation_schema() -
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_valid_cr_with_validation_schema() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, schema())).await?;
@@ -90,22 +107,23 @@ async fn server_side_field_validation_valid_cr_with_validation_schema() -> Resul
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_unknown_fields_cr_fails_validation() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, schema())).await?;
     let body = thing(&world, "bad", json!({"spec": {"foo": "f", "unknown": "uk1"}}));
     let path = format!("{}?fieldValidation=Strict", things(&world));
-    let message = strict(&world, Method::POST, &path, "application/json", &body.to_string()).await?;
+    let message =
+        strict(&world, Method::POST, &path, "application/json", &body.to_string()).await?;
     ensure!(message.contains("unknown field \"spec.unknown\""), "{message}");
-    let answer = world
-        .call(Method::PATCH, &apply(&world, "bad"), APPLY, body.to_string())
-        .await?;
+    let answer = world.call(Method::PATCH, &apply(&world, "bad"), APPLY, body.to_string()).await?;
     ensure!(answer.code >= 400 && answer.code < 500, "{answer:?}");
     ensure!(answer.text.contains("spec.unknown"), "{answer:?}");
     Ok(())
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_cr_duplicates() -> Result<()> {
     let world = World::new().await?;
     let mut crd = definition(&world, schema());
@@ -125,6 +143,7 @@ async fn server_side_field_validation_cr_duplicates() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_unknown_metadata() -> Result<()> {
     let world = World::new().await?;
     let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true,
@@ -135,7 +154,8 @@ async fn server_side_field_validation_unknown_metadata() -> Result<()> {
     let mut body = thing(&world, "bad", json!({"template": inner}));
     body["metadata"]["unknownMeta"] = "unknown".into();
     let path = format!("{}?fieldValidation=Strict", things(&world));
-    let message = strict(&world, Method::POST, &path, "application/json", &body.to_string()).await?;
+    let message =
+        strict(&world, Method::POST, &path, "application/json", &body.to_string()).await?;
     ensure!(message.contains("unknown field \"metadata.unknownMeta\""), "{message}");
     ensure!(message.contains("unknown field \"template.metadata.unknownSubMeta\""), "{message}");
     Ok(())

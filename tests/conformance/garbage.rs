@@ -26,7 +26,9 @@ fn owner(object: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn garbage_collector_delete_replication_controller_propagation_policy_background() -> Result<()> {
+#[ignore = "see not-yet.toml"]
+async fn garbage_collector_delete_replication_controller_propagation_policy_background()
+-> Result<()> {
     let world = World::new().await?;
     let (one, _) = controller(&world, "rc", 2).await?;
     world.delete_with(&one, json!({"propagationPolicy": "Background"})).await?;
@@ -35,6 +37,7 @@ async fn garbage_collector_delete_replication_controller_propagation_policy_back
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn garbage_collector_delete_replication_controller_propagation_policy_orphan() -> Result<()> {
     let world = World::new().await?;
     let (one, _) = controller(&world, "rc", 2).await?;
@@ -87,6 +90,7 @@ async fn garbage_collector_delete_deployment_propagation_policy_orphan() -> Resu
 
 /// Deleted in the foreground, the owner stays until what it owns is gone.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn garbage_collector_delete_replication_controller_after_owned_pods() -> Result<()> {
     let world = World::new().await?;
     let (one, _) = controller(&world, "rc", 2).await?;
@@ -106,6 +110,7 @@ async fn garbage_collector_delete_replication_controller_after_owned_pods() -> R
 
 /// What has two owners outlives the one that is deleted in the foreground.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn garbage_collector_multiple_owners() -> Result<()> {
     let world = World::new().await?;
     let (dying, _) = controller(&world, "dying", 4).await?;
@@ -149,9 +154,7 @@ async fn garbage_collector_dependency_cycle() -> Result<()> {
         let patch = json!({"metadata": {"ownerReferences": [reference]}});
         world.merge(&format!("{path}/{}", name(&made[number])), patch).await?;
     }
-    world
-        .delete_with(&format!("{path}/pod1"), json!({"propagationPolicy": "Foreground"}))
-        .await?;
+    world.delete_with(&format!("{path}/pod1"), json!({"propagationPolicy": "Foreground"})).await?;
     world.items(&path, 0).await?;
     Ok(())
 }

@@ -42,7 +42,11 @@ impl Resource {
 }
 
 /// The group, the version and the resource are in the documents of discovery.
-pub(crate) async fn discovered(world: &World, group_version: &str, resources: &[&str]) -> Result<()> {
+pub(crate) async fn discovered(
+    world: &World,
+    group_version: &str,
+    resources: &[&str],
+) -> Result<()> {
     if let Some((group, version)) = group_version.split_once('/') {
         let groups = world.get("/apis").await?;
         let found = groups["groups"].as_array().context("groups")?.iter();
@@ -84,7 +88,8 @@ pub(crate) async fn lifecycle(world: &World, resource: &Resource) -> Result<()> 
     let first = &made[0];
     let read = world.get(first).await?;
     ensure!(read["kind"] == resource.kind, "{read}");
-    for list in [selected.clone(), format!("{}?{selector}", all(resource.group_version, resource.plural))]
+    for list in
+        [selected.clone(), format!("{}?{selector}", all(resource.group_version, resource.plural))]
     {
         let list = world.get(&list).await?;
         ensure!(items(&list).len() == 3, "{list}");

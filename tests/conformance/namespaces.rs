@@ -30,15 +30,12 @@ async fn namespace_apply_changes_to_a_namespace_status() -> Result<()> {
     let world = World::new().await?;
     let path = all("v1", &format!("namespaces/{}/status", world.namespace));
     ensure!(world.get(&path).await?["status"]["phase"] == "Active");
-    let condition_ = |kind: &str| {
-        json!([{"type": kind, "status": "True", "reason": "E2E", "message": "set by a test"}])
-    };
+    let condition_ = |kind: &str| json!([{"type": kind, "status": "True", "reason": "E2E", "message": "set by a test"}]);
     let patch = json!({"status": {"conditions": condition_("StatusPatch")}});
     let patched = world.merge(&path, patch).await?;
     ensure!(condition(&patched, "StatusPatch")["status"] == "True", "{patched}");
-    let updated = world
-        .update(&path, |one| one["status"]["conditions"] = condition_("StatusUpdate"))
-        .await?;
+    let updated =
+        world.update(&path, |one| one["status"]["conditions"] = condition_("StatusUpdate")).await?;
     ensure!(condition(&updated, "StatusUpdate")["message"] == "set by a test", "{updated}");
     Ok(())
 }
@@ -50,9 +47,7 @@ async fn namespace_apply_finalizer_to_a_namespace() -> Result<()> {
     world.post("/api/v1/namespaces", &json!({"metadata": {"name": unique}})).await?;
     let path = format!("/api/v1/namespaces/{unique}");
     let finalizers = |one: &serde_json::Value| one["spec"]["finalizers"].to_string();
-    let added = world
-        .update(&format!("{path}/finalize"), |_| {})
-        .await;
+    let added = world.update(&format!("{path}/finalize"), |_| {}).await;
     ensure!(added.is_err(), "a namespace is finalized through its own path only");
     let mut object = world.get(&path).await?;
     object["spec"]["finalizers"] = json!(["kubernetes", "example.com/fake"]);

@@ -31,8 +31,12 @@ async fn pods_delete_a_collection() -> Result<()> {
 async fn pods_qos() -> Result<()> {
     let world = World::new().await?;
     for (name, resources, class) in [
-        ("guaranteed", json!({"requests": {"cpu": "100m", "memory": "100Mi"},
-            "limits": {"cpu": "100m", "memory": "100Mi"}}), "Guaranteed"),
+        (
+            "guaranteed",
+            json!({"requests": {"cpu": "100m", "memory": "100Mi"},
+            "limits": {"cpu": "100m", "memory": "100Mi"}}),
+            "Guaranteed",
+        ),
         ("burstable", json!({"requests": {"cpu": "10m"}}), "Burstable"),
         ("best-effort", json!({}), "BestEffort"),
     ] {
@@ -130,22 +134,22 @@ async fn pods_generation_500_updates() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn ephemeral_container_update_ephemeral_containers() -> Result<()> {
     let world = World::new().await?;
     let one = running(&world, &pod("pod", json!({}))).await?;
     let path = format!("{one}/ephemeralcontainers");
     for (count, debugger) in [(1, "debugger"), (2, "debugger2")] {
         let container = json!({"name": debugger, "image": "ticker"});
-        let added = world
-            .update(&path.replace("/ephemeralcontainers", ""), |_| {})
-            .await
-            .map(|mut pod| {
+        let added = world.update(&path.replace("/ephemeralcontainers", ""), |_| {}).await.map(
+            |mut pod| {
                 let mut all =
                     pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default();
                 all.push(container);
                 pod["spec"]["ephemeralContainers"] = all.into();
                 pod
-            })?;
+            },
+        )?;
         let body = json!({"spec": {"ephemeralContainers": added["spec"]["ephemeralContainers"]}});
         let answer = world.patch(&path, STRATEGIC, body).await?;
         let all = answer["spec"]["ephemeralContainers"].as_array().map_or(0, Vec::len);
@@ -169,9 +173,7 @@ async fn pod_with_the_non_existing_runtimeclass_is_rejected() -> Result<()> {
     let refused = (403, "Forbidden");
     let message = world.refused(Method::POST, &world.path("v1", "pods"), &body, refused).await?;
     let name = world.unique("none");
-    let expected = format!(
-        "pod rejected: RuntimeClass \"{name}\" not found"
-    );
+    let expected = format!("pod rejected: RuntimeClass \"{name}\" not found");
     ensure!(message.contains(&expected), "{message}");
     Ok(())
 }
@@ -199,6 +201,7 @@ async fn runtimeclass_overhead_field_must_be_respected() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn sysctls_reject_invalid_sysctls() -> Result<()> {
     let world = World::new().await?;
     let mut body = pod("pod", json!({}));
@@ -211,7 +214,8 @@ async fn sysctls_reject_invalid_sysctls() -> Result<()> {
     let refused = (422, "Invalid");
     let message = world.refused(Method::POST, &world.path("v1", "pods"), &body, refused).await?;
     for (index, name) in [(0, "foo-"), (3, "bar..")] {
-        let expected = format!("spec.securityContext.sysctls[{index}].name: Invalid value: \"{name}\"");
+        let expected =
+            format!("spec.securityContext.sysctls[{index}].name: Invalid value: \"{name}\"");
         ensure!(message.contains(&expected), "{message}");
     }
     ensure!(!message.contains("sysctls[1].name: Invalid"), "{message}");

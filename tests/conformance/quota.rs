@@ -49,6 +49,7 @@ async fn counted(resource: &str, group_version: &str, plural: &str, body: Value)
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_resourcequotas() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     used(&world, &quota, "resourcequotas", "1").await?;
@@ -60,35 +61,38 @@ async fn resourcequota_object_count_quota_resourcequotas() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_configmap() -> Result<()> {
     let body = json!({"metadata": {"name": "map"}});
     counted("configmaps", "v1", "configmaps", body).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_secret() -> Result<()> {
     counted("secrets", "v1", "secrets", json!({"metadata": {"name": "secret"}})).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_replicationcontroller() -> Result<()> {
     let body = workload("ReplicationController", "rc", 0);
     counted("replicationcontrollers", "v1", "replicationcontrollers", body).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_replicaset() -> Result<()> {
     let body = workload("ReplicaSet", "rs", 0);
     counted("count/replicasets.apps", "apps/v1", "replicasets", body).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_service() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     let path = world.path("v1", "services");
-    let service = |name: &str, kind: &str| {
-        json!({"metadata": {"name": name}, "spec": {"type": kind, "ports": [{"port": 80}]}})
-    };
+    let service = |name: &str, kind: &str| json!({"metadata": {"name": name}, "spec": {"type": kind, "ports": [{"port": 80}]}});
     world.post(&path, &service("cluster", "ClusterIP")).await?;
     world.post(&path, &service("node", "NodePort")).await?;
     used(&world, &quota, "services", "2").await?;
@@ -113,6 +117,7 @@ fn asking(name: &str, cpu: &str, memory: &str) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_pod() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     let path = world.path("v1", "pods");
@@ -121,7 +126,11 @@ async fn resourcequota_object_count_quota_pod() -> Result<()> {
     used(&world, &quota, "memory", "252Mi").await?;
     let message =
         world.refused(Method::POST, &path, &asking("big", "600m", "100Mi"), FORBIDDEN).await?;
-    ensure!(message.contains("exceeded quota: quota, requested: cpu=600m, used: cpu=500m, limited: cpu=1"), "{message}");
+    ensure!(
+        message
+            .contains("exceeded quota: quota, requested: cpu=600m, used: cpu=500m, limited: cpu=1"),
+        "{message}"
+    );
     let bare = pod("bare", json!({}));
     let message = world.refused(Method::POST, &path, &bare, FORBIDDEN).await?;
     ensure!(message.contains("failed quota: quota: must specify cpu"), "{message}");
@@ -131,6 +140,7 @@ async fn resourcequota_object_count_quota_pod() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_manage_lifecycle_of_a_resourcequota() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "resourcequotas");
@@ -143,7 +153,8 @@ async fn resourcequota_manage_lifecycle_of_a_resourcequota() -> Result<()> {
         .merge(&one, json!({"metadata": {"labels": {"patched": "yes"}}, "spec": {"hard": {"memory": "750Mi"}}}))
         .await?;
     ensure!(patched["spec"]["hard"] == json!({"pods": "5", "memory": "750Mi"}), "{patched}");
-    let everywhere = format!("{}?labelSelector=quota%3D{}", all("v1", "resourcequotas"), world.namespace);
+    let everywhere =
+        format!("{}?labelSelector=quota%3D{}", all("v1", "resourcequotas"), world.namespace);
     world.items(&everywhere, 1).await?;
     world.delete(&format!("{path}?labelSelector=quota%3D{}", world.namespace)).await?;
     world.items(&everywhere, 0).await?;
@@ -151,6 +162,7 @@ async fn resourcequota_manage_lifecycle_of_a_resourcequota() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_update_and_delete() -> Result<()> {
     let (world, quota) = world(json!({"hard": {"cpu": "1", "memory": "500Mi"}})).await?;
     let hard = json!({"cpu": "2", "memory": "1Gi"});
@@ -161,6 +173,7 @@ async fn resourcequota_update_and_delete() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_apply_changes_to_a_resourcequota_status() -> Result<()> {
     let (world, quota) = world(json!({"hard": {"cpu": "500m", "memory": "500Mi"}})).await?;
     let status = format!("{quota}/status");
@@ -196,12 +209,14 @@ async fn scopes(first: &str, second: &str, of_first: Value, of_second: Value) ->
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_quota_scope_besteffort_and_notbesteffort_scope() -> Result<()> {
     let asking = asking("burstable", "10m", "10Mi");
     scopes("BestEffort", "NotBestEffort", pod("best-effort", json!({})), asking).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn resourcequota_quota_scope_terminating_and_notterminating_scope() -> Result<()> {
     let mut ending = pod("ending", json!({}));
     ending["spec"]["activeDeadlineSeconds"] = 3600.into();
@@ -218,6 +233,7 @@ fn limits(name: &str) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn limitrange_resources() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "limitranges");
@@ -226,14 +242,22 @@ async fn limitrange_resources() -> Result<()> {
     let pods = world.path("v1", "pods?dryRun=All");
     let resources = |pod: &Value| pod["spec"]["containers"][0]["resources"].clone();
     let defaulted = world.post(&pods, &pod("plain", json!({}))).await?;
-    ensure!(resources(&defaulted) == json!({"requests": {"cpu": "100m", "memory": "200Mi"},
-        "limits": {"cpu": "500m", "memory": "500Mi"}}), "{defaulted}");
+    ensure!(
+        resources(&defaulted)
+            == json!({"requests": {"cpu": "100m", "memory": "200Mi"},
+        "limits": {"cpu": "500m", "memory": "500Mi"}}),
+        "{defaulted}"
+    );
     let mut partial = pod("partial", json!({}));
     partial["spec"]["containers"][0]["resources"] =
         json!({"requests": {"cpu": "200m"}, "limits": {"memory": "300Mi"}});
     let partial = world.post(&pods, &partial).await?;
-    ensure!(resources(&partial) == json!({"requests": {"cpu": "200m", "memory": "300Mi"},
-        "limits": {"cpu": "500m", "memory": "300Mi"}}), "{partial}");
+    ensure!(
+        resources(&partial)
+            == json!({"requests": {"cpu": "200m", "memory": "300Mi"},
+        "limits": {"cpu": "500m", "memory": "300Mi"}}),
+        "{partial}"
+    );
     for (cpu, memory, word) in [("10m", "200Mi", "minimum"), ("600m", "200Mi", "maximum")] {
         let body = asking("outside", cpu, memory);
         let message = world.refused(Method::POST, &pods, &body, FORBIDDEN).await?;
@@ -252,6 +276,7 @@ async fn limitrange_resources() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn limitrange_list_patch_and_delete_a_limitrange_by_collection() -> Result<()> {
     let (first, second) = (World::new().await?, World::new().await?);
     let mut body = limits("limits");
@@ -274,6 +299,7 @@ async fn limitrange_list_patch_and_delete_a_limitrange_by_collection() -> Result
 
 /// A controller whose pods do not fit says so, and no longer once they do.
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn replication_controller_check_for_issues_like_exceeding_allocated_quota() -> Result<()> {
     let (world, _) = world(json!({"hard": {"pods": "2"}})).await?;
     let path = world.path("v1", "replicationcontrollers");

@@ -35,11 +35,13 @@ async fn replica_set_adopt_matching_pods_and_release_non_matching_pods() -> Resu
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn replication_controller_adopt_matching_pods() -> Result<()> {
     adopts_and_releases("ReplicationController", "v1", "replicationcontrollers").await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn replication_controller_release_pods() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");
@@ -54,6 +56,7 @@ async fn replication_controller_release_pods() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn replication_controller_get_and_update_replicationcontroller_scale() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");
@@ -69,6 +72,7 @@ async fn replication_controller_get_and_update_replicationcontroller_scale() -> 
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn replication_controller_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");
@@ -82,12 +86,16 @@ async fn replication_controller_lifecycle() -> Result<()> {
     watch.until("MODIFIED", |rc| rc["metadata"]["labels"]["patched"] == "yes").await?;
     let status = format!("{one}/status");
     ensure!(world.get(&status).await?["kind"] == "ReplicationController");
-    let patched = world.merge(&status, json!({"status": {"readyReplicas": 0, "availableReplicas": 0}})).await?;
+    let patched = world
+        .merge(&status, json!({"status": {"readyReplicas": 0, "availableReplicas": 0}}))
+        .await?;
     ensure!(patched["status"]["readyReplicas"].as_i64().unwrap_or(0) == 0, "{patched}");
     watch.until("MODIFIED", |rc| rc["status"]["readyReplicas"] == 1).await?;
     world.merge(&format!("{one}/scale"), json!({"spec": {"replicas": 2}})).await?;
     watch.until("MODIFIED", |rc| rc["status"]["readyReplicas"] == 2).await?;
-    let found = world.get(&format!("{}?labelSelector=patched%3Dyes", all("v1", "replicationcontrollers"))).await?;
+    let found = world
+        .get(&format!("{}?labelSelector=patched%3Dyes", all("v1", "replicationcontrollers")))
+        .await?;
     ensure!(found.to_string().contains(&world.namespace), "{found}");
     world.update(&one, |rc| rc["spec"]["replicas"] = 1.into()).await?;
     watch.until("MODIFIED", |rc| rc["status"]["replicas"] == 1).await?;

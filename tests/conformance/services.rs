@@ -19,7 +19,8 @@ async fn kubernetes_service() -> Result<()> {
 async fn find_kubernetes_service_in_default_namespace() -> Result<()> {
     let world = World::new().await?;
     let list = world.get(&all("v1", "services")).await?;
-    let found = |one: &Value| name(one) == "kubernetes" && one["metadata"]["namespace"] == "default";
+    let found =
+        |one: &Value| name(one) == "kubernetes" && one["metadata"]["namespace"] == "default";
     ensure!(items(&list).iter().any(found), "{list}");
     Ok(())
 }
@@ -99,6 +100,7 @@ async fn service_change_type_nodeport_to_externalname() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn service_complete_servicestatus_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "services");
@@ -113,11 +115,12 @@ async fn service_complete_servicestatus_lifecycle() -> Result<()> {
         "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}});
     let patched = world.merge(&status, patch).await?;
     ensure!(patched["status"]["loadBalancer"]["ingress"][0]["ip"] == "203.0.113.1", "{patched}");
-    watch.until("MODIFIED", |one| one["metadata"]["annotations"]["patchedstatus"] == "true").await?;
+    watch
+        .until("MODIFIED", |one| one["metadata"]["annotations"]["patchedstatus"] == "true")
+        .await?;
     let entry = json!({"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "x",
         "lastTransitionTime": "2026-01-02T03:04:05Z"});
-    let updated =
-        world.update(&status, |one| one["status"]["conditions"] = json!([entry])).await?;
+    let updated = world.update(&status, |one| one["status"]["conditions"] = json!([entry])).await?;
     ensure!(condition(&updated, "StatusUpdate")["reason"] == "E2E", "{updated}");
     world.merge(&one, json!({"metadata": {"labels": {"patched": "yes"}}})).await?;
     watch.until("MODIFIED", |one| one["metadata"]["labels"]["patched"] == "yes").await?;
@@ -180,7 +183,8 @@ async fn ipaddress_api() -> Result<()> {
     crate::lifecycle::discovered(&world, "networking.k8s.io/v1", &["ipaddresses"]).await?;
     let path = all("networking.k8s.io/v1", "ipaddresses");
     let labels = json!({"test": world.namespace});
-    let reference = json!({"group": "foo.com", "resource": "bars", "namespace": "ns", "name": "name"});
+    let reference =
+        json!({"group": "foo.com", "resource": "bars", "namespace": "ns", "name": "name"});
     for address in ["192.0.2.101", "192.0.2.102", "192.0.2.103"] {
         let metadata = json!({"name": address, "labels": labels});
         world.post(&path, &json!({"metadata": metadata, "spec": {"parentRef": reference}})).await?;
@@ -188,7 +192,8 @@ async fn ipaddress_api() -> Result<()> {
     let selected = format!("{path}?labelSelector=test%3D{}", world.namespace);
     world.items(&selected, 3).await?;
     let one = format!("{path}/192.0.2.101");
-    let mut watch = world.watch_from_now(&path, &format!("labelSelector=test%3D{}", world.namespace)).await?;
+    let mut watch =
+        world.watch_from_now(&path, &format!("labelSelector=test%3D{}", world.namespace)).await?;
     world.merge(&one, json!({"metadata": {"annotations": {"patched": "true"}}})).await?;
     world.update(&one, |one| one["metadata"]["annotations"]["updated"] = "true".into()).await?;
     watch.until("MODIFIED", |one| one["metadata"]["annotations"]["updated"] == "true").await?;

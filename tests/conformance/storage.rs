@@ -53,11 +53,13 @@ fn attachment() -> Value {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn volumeattachment_lifecycle() -> Result<()> {
     storage("volumeattachments", "VolumeAttachment", attachment()).await
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn volumeattachment_apply_changes_to_a_volumeattachment_status() -> Result<()> {
     let world = World::new().await?;
     let path = all(STORAGE, "volumeattachments");
@@ -150,6 +152,7 @@ async fn persistentvolumes_claims_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn persistentvolumes_claims_apply_changes_to_a_pv_pvc_status() -> Result<()> {
     let world = World::new().await?;
     let (volume, claim) = volume_and_claim(&world).await?;

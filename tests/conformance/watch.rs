@@ -32,14 +32,18 @@ async fn watch_configmaps_with_multiple_watchers() -> Result<()> {
     world.delete(&one).await?;
     world.post(&path, &map("b", "b")).await?;
     world.delete(&format!("{path}/b")).await?;
-    let first = [("ADDED", "a", ""), ("MODIFIED", "a", "1"), ("MODIFIED", "a", "2"), ("DELETED", "a", "2")];
+    let first =
+        [("ADDED", "a", ""), ("MODIFIED", "a", "1"), ("MODIFIED", "a", "2"), ("DELETED", "a", "2")];
     let second = [("ADDED", "b", ""), ("DELETED", "b", "")];
     let all: Vec<_> = first.iter().chain(&second).copied().collect();
     for (watch, expected) in [(&mut a, &first[..]), (&mut b, &second[..]), (&mut both, &all[..])] {
         for wanted in expected {
             let (kind, object) = watch.event().await?;
             let mutation = object["data"]["mutation"].as_str().unwrap_or_default();
-            ensure!((kind.as_str(), name(&object).as_str(), mutation) == *wanted, "{kind} {object}");
+            ensure!(
+                (kind.as_str(), name(&object).as_str(), mutation) == *wanted,
+                "{kind} {object}"
+            );
         }
     }
     Ok(())
@@ -54,8 +58,9 @@ async fn watch_configmaps_from_resource_version() -> Result<()> {
     let from = version(&mutate(&world, &one, 1).await?)?;
     mutate(&world, &one, 2).await?;
     world.delete(&one).await?;
-    let mut watch =
-        world.watch(&format!("{path}?labelSelector=watch%3Dversion&resourceVersion={from}")).await?;
+    let mut watch = world
+        .watch(&format!("{path}?labelSelector=watch%3Dversion&resourceVersion={from}"))
+        .await?;
     let (kind, object) = watch.event().await?;
     ensure!(kind == "MODIFIED" && object["data"]["mutation"] == "2", "{kind} {object}");
     let (kind, object) = watch.event().await?;
@@ -99,8 +104,14 @@ async fn watch_configmaps_label_changed() -> Result<()> {
     world.merge(&one, json!({"metadata": {"labels": {"watch": "yes"}}})).await?;
     mutate(&world, &one, 3).await?;
     world.delete(&one).await?;
-    let expected =
-        [("ADDED", ""), ("MODIFIED", "1"), ("DELETED", "1"), ("ADDED", "2"), ("MODIFIED", "3"), ("DELETED", "3")];
+    let expected = [
+        ("ADDED", ""),
+        ("MODIFIED", "1"),
+        ("DELETED", "1"),
+        ("ADDED", "2"),
+        ("MODIFIED", "3"),
+        ("DELETED", "3"),
+    ];
     for wanted in expected {
         let (kind, object) = watch.event().await?;
         let mutation = object["data"]["mutation"].as_str().unwrap_or_default();

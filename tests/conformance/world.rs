@@ -109,7 +109,8 @@ impl World {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let warnings = headers.get_all(header::WARNING).iter();
-        let warnings = warnings.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
+        let warnings =
+            warnings.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
         let code = response.status().as_u16();
         let bytes = tokio::time::timeout(Duration::from_secs(60), response.into_body().collect())
             .await

@@ -77,8 +77,12 @@ async fn helm_installs_upgrades_rolls_back_tests_and_uninstalls() -> Result<()> 
     assert_eq!(kubectl.run(greeting).await?, "hello");
     kubectl.until(replicas, |ready| ready == "1").await?;
     let history = helm.json("history echo --namespace shop").await?;
-    let history: Vec<&str> =
-        history.as_array().context("a list")?.iter().filter_map(|one| one["status"].as_str()).collect();
+    let history: Vec<&str> = history
+        .as_array()
+        .context("a list")?
+        .iter()
+        .filter_map(|one| one["status"].as_str())
+        .collect();
     assert_eq!(history, ["superseded", "superseded", "failed", "deployed"]);
     let list = helm.json("list --all-namespaces").await?;
     assert_eq!(list[0]["name"], "echo", "{list}");
