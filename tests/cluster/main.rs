@@ -3,12 +3,14 @@
 
 mod api;
 mod bad_input;
+mod crd;
 mod guests;
 mod images;
 mod lifecycle;
 mod limits;
 mod modules;
 mod objects;
+mod operator;
 mod rollouts;
 mod walk;
 mod workloads;

@@ -36,11 +36,12 @@ impl Checks {
     pub(super) fn new(
         names: &ApiResource,
         schema: Structural,
+        written: &Value,
         scale: Option<CustomResourceSubresourceScale>,
     ) -> Self {
         Self {
             api_version: names.api_version(),
-            programs: Programs::new(&schema),
+            programs: Programs::new(&schema, written, true),
             defaults: schema.has_defaults(),
             embeds: metadata::embeds(&schema),
             scale,
@@ -48,13 +49,13 @@ impl Checks {
         }
     }
 
-    /// The faults of an object, or of the change from `old` to it, and what is only a warning.
+    /// The faults of an object, or of the change from `old` to it.
     pub(super) fn faults(
         &self,
         new: &CustomResource,
         old: Option<&CustomResource>,
         part: Part,
-    ) -> (Vec<Cause>, Vec<String>) {
+    ) -> Vec<Cause> {
         let mut tree = new.tree();
         // Objects in memory have the stored version; its rules may compare the one they came in.
         if let Value::Object(fields) = &mut tree {
@@ -90,7 +91,6 @@ impl Checks {
         if before.as_ref().is_none_or(|before| lists(before).is_empty()) {
             faults.extend(lists(&tree));
         }
-        let mut warnings = vec![];
         if let Some(programs) = &self.programs {
             if faults.iter().any(blocking) {
                 let message = "Invalid value: \"null\": some validation rules were not checked \
@@ -99,10 +99,10 @@ impl Checks {
                 let reason = CauseReason::FieldValueInvalid;
                 faults.push(Cause::new(reason, "<nil>", message.into()));
             } else {
-                programs.run(&self.schema, &tree, before.as_ref(), &mut faults, &mut warnings);
+                programs.run(&self.schema, &tree, before.as_ref(), &mut faults);
             }
         }
-        (faults, warnings)
+        faults
     }
 
     pub(super) fn scale_of(&self, object: &CustomResource) -> Option<Scale> {

@@ -70,6 +70,7 @@ impl CustomKind {
         if props.is_none() || crd.spec.preserve_unknown_fields == Some(true) {
             schema.preserve_unknown_fields = true;
         }
+        let written = serde_json::to_value(props).unwrap_or_default();
         let scale = parts.and_then(|parts| parts.scale.clone());
         let rules = Rules {
             scalable: scale.is_some(),
@@ -90,11 +91,11 @@ impl CustomKind {
             version.deprecation_warning.clone().unwrap_or_else(usual)
         });
         Ok(Self {
-            definition: openapi::definition(&names, props),
+            definition: openapi::definition(&names, &written),
             columns: Columns::new(
                 version.additional_printer_columns.as_deref().unwrap_or_default(),
             ),
-            checks: Arc::new(Checks::new(&names, schema, scale)),
+            checks: Arc::new(Checks::new(&names, schema, &written, scale)),
             names,
             rules,
             selectable,
@@ -309,13 +310,13 @@ impl Kind for CustomKind {
     fn validate(&self, object: &dyn Object) -> Vec<Cause> {
         let object = custom!(object, vec![]);
         let checks = object.origin.as_ref().unwrap_or(&self.checks);
-        checks.faults(object, None, Part::Main).0
+        checks.faults(object, None, Part::Main)
     }
 
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {
         let (new, old) = (custom!(new, vec![]), custom!(old, vec![]));
         let checks = new.origin.as_ref().unwrap_or(&self.checks);
-        checks.faults(new, Some(old), part).0
+        checks.faults(new, Some(old), part)
     }
 
     fn validate_change(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {

@@ -1,6 +1,5 @@
 //! The definition of a kind in OpenAPI: its own schema, and the fields that every object has.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::{Map, Value, json};
 
 use crate::registry::ApiResource;
@@ -8,12 +7,8 @@ use crate::registry::ApiResource;
 const OBJECT_META: &str = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The definition of a version of a kind, in the words of OpenAPI v3.
-pub(super) fn definition(names: &ApiResource, props: Option<&JSONSchemaProps>) -> Value {
-    let schema = props.and_then(|props| serde_json::to_value(props).ok());
-    let mut schema = match schema {
-        Some(Value::Object(schema)) => schema,
-        _ => Map::new(),
-    };
+pub(super) fn definition(names: &ApiResource, written: &Value) -> Value {
+    let mut schema = written.as_object().cloned().unwrap_or_else(Map::new);
     schema.insert("type".into(), "object".into());
     let gvk = json!({ "group": names.group, "version": names.version, "kind": names.kind });
     schema.insert("x-kubernetes-group-version-kind".into(), json!([gvk]));

@@ -203,7 +203,8 @@ fn schema(
     if faults.is_empty()
         && let Ok(schema) = Structural::new(props)
     {
-        faults.extend(rules::faults(path, &schema));
+        let written = serde_json::to_value(props).unwrap_or_default();
+        faults.extend(rules::faults(path, &schema, &written));
     }
     faults
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
@@ -26,6 +26,8 @@ use graph::Graph;
 const WORKERS: usize = 20;
 /// How often the server is asked for new kinds.
 const REDISCOVER: Duration = Duration::from_secs(30);
+/// How long after a change of the definitions of kinds it is asked, so that several are one.
+const DEFINED: Duration = Duration::from_millis(200);
 /// Events have no owners and come in great numbers.
 const IGNORED: [(&str, &str); 2] = [("", "events"), ("events.k8s.io", "events")];
 
@@ -44,6 +46,8 @@ struct Collector {
     graph: Mutex<Graph>,
     queue: Arc<Queue<Work>>,
     discovered: Mutex<Discovered>,
+    /// Told when the definitions of kinds change.
+    defined: Notify,
 }
 
 impl Collector {
@@ -72,6 +76,7 @@ pub(crate) fn start(context: Context) -> BoxFuture<'static, ()> {
         graph: Mutex::default(),
         queue: queue.clone(),
         discovered: Mutex::default(),
+        defined: Notify::new(),
     });
     let runner = context.runner(queue, WORKERS, Worker { collector: collector.clone() });
     Box::pin(async move {
@@ -105,7 +110,10 @@ impl Monitors {
 
     async fn keep_current(&mut self) {
         loop {
-            tokio::time::sleep(REDISCOVER).await;
+            tokio::select! {
+                () = tokio::time::sleep(REDISCOVER) => {}
+                () = self.collector.defined.notified() => tokio::time::sleep(DEFINED).await,
+            }
             self.sync().await;
         }
     }
@@ -173,6 +181,16 @@ struct Monitor {
     listed: watch::Sender<bool>,
 }
 
+impl Monitor {
+    /// Looks for new kinds if this is the watch of what defines them.
+    fn changed(&self) {
+        let kind = &self.kind.resource;
+        if kind.group == "apiextensions.k8s.io" && kind.plural == "customresourcedefinitions" {
+            self.collector.defined.notify_one();
+        }
+    }
+}
+
 impl Sink<Slim> for Monitor {
     fn begin(&self) {}
 
@@ -184,13 +202,16 @@ impl Sink<Slim> for Monitor {
             }
         });
         self.listed.send_replace(true);
+        self.changed();
     }
 
     fn put(&self, item: Slim) {
+        self.changed();
         self.collector.change(|graph, work| graph.put(&self.kind, item, work));
     }
 
     fn delete(&self, item: Slim) {
+        self.changed();
         self.collector.change(|graph, work| graph.remove(&item.metadata.uid, work));
     }
 

@@ -22,6 +22,15 @@ pub fn number(value: &Number) -> String {
     }
 }
 
+/// A value as errors show it.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "\"null\"".into(),
+        Value::Number(value) => number(value),
+        other => other.to_string(),
+    }
+}
+
 /// Whether two values are the same, `1` and `1.0` included.
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {

@@ -4,7 +4,7 @@
 use coracle_api::cause::{Cause, CauseReason};
 use serde_json::Value;
 
-use super::decimal::{self, same};
+use super::decimal::{self, same, shown};
 use super::{Additional, Structural, child, format, listtype};
 
 /// What Kubernetes shows in place of a path that it does not have.
@@ -64,15 +64,6 @@ impl Outcome {
         );
         let cause = Cause::new(CauseReason::FieldValueTypeInvalid, path, message);
         self.faults.push(Fault::At(cause));
-    }
-}
-
-/// A value as errors show it.
-pub(crate) fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "\"null\"".into(),
-        Value::Number(number) => decimal::number(number),
-        other => other.to_string(),
     }
 }
 
