@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
@@ -27,6 +28,8 @@ pub(crate) struct Informers {
     pub(crate) replica_sets: Informer<ReplicaSet>,
     pub(crate) deployments: Informer<Deployment>,
     pub(crate) services: Informer<Service>,
+    pub(crate) claims: Informer<PersistentVolumeClaim>,
+    pub(crate) resource_quotas: Informer<ResourceQuota>,
     pub(crate) endpoints: Informer<Endpoints>,
     pub(crate) endpoint_slices: Informer<EndpointSlice>,
     pub(crate) nodes: Informer<Node>,
@@ -56,6 +59,8 @@ impl Informers {
             replica_sets,
             deployments,
             services,
+            claims,
+            resource_quotas,
             endpoints,
             endpoint_slices,
             nodes,

@@ -27,6 +27,7 @@ mod nodelifecycle;
 mod podgc;
 mod queue;
 mod replicaset;
+mod resourcequota;
 mod rootcacert;
 mod runner;
 mod serviceaccount;
@@ -61,6 +62,7 @@ const TABLE: &[Controller] = &[
     Controller { name: "replicaset-controller", start: replicaset::start },
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller { name: "endpoint-controller", start: endpoints::start },
+    Controller { name: "resourcequota-controller", start: resourcequota::start },
     Controller { name: "service-account-controller", start: serviceaccount::start },
     Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
     Controller { name: "namespace-controller", start: namespace::start },

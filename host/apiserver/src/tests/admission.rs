@@ -61,3 +61,82 @@ async fn namespaces_decide_what_pods_may_do() {
         .await
         .fails(403, "Forbidden");
 }
+
+#[tokio::test]
+async fn limit_ranges_fill_gaps_and_bound() {
+    let server = Server::new().await;
+    let range = json!({ "metadata": { "name": "r" }, "spec": { "limits": [{
+        "type": "Container", "max": { "cpu": "2" }, "defaultRequest": { "cpu": "500m" },
+    }] } });
+    server.post("/api/v1/namespaces/default/limitranges", range).await.is(201);
+    let made = server.post(super::PODS, pod("p")).await.is(201);
+    let resources = json!({ "requests": { "cpu": "500m" }, "limits": { "cpu": "2" } });
+    assert_eq!(made["spec"]["containers"][0]["resources"], resources);
+    assert_eq!(
+        made["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+    let mut greedy = pod("q");
+    greedy["spec"]["containers"][0]["resources"] = json!({ "limits": { "cpu": "3" } });
+    assert_eq!(
+        server.post(super::PODS, greedy).await.fails(403, "Forbidden"),
+        "pods \"q\" is forbidden: maximum cpu usage per Container is 2, but limit is 3"
+    );
+}
+
+#[tokio::test]
+async fn budgets_are_asked_before_an_eviction() {
+    let server = Server::new().await;
+    let mut running = pod("p");
+    running["metadata"]["labels"] = json!({ "app": "web" });
+    server.post(super::PODS, running).await.is(201);
+    let status = json!({ "status": {
+        "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }],
+    } });
+    let path = format!("{}/p", super::PODS);
+    server.patch(&format!("{path}/status"), "merge-patch", status).await.is(200);
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = |name: &str| {
+        json!({ "metadata": { "name": name }, "spec": {
+            "minAvailable": 1, "selector": { "matchLabels": { "app": "web" } },
+        } })
+    };
+    server.post(budgets, budget("b")).await.is(201);
+    let evict =
+        json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": "p" } });
+    let evict = async || server.post(&format!("{path}/eviction"), evict.clone()).await;
+    let behind = evict().await;
+    behind.fails(429, "TooManyRequests");
+    assert_eq!(behind.headers["retry-after"], "10");
+    let allow = |allowed: i32| {
+        json!({ "status": {
+            "observedGeneration": 1, "disruptionsAllowed": allowed,
+            "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1,
+        } })
+    };
+    let settle = async |allowed: i32| {
+        let path = format!("{budgets}/b/status");
+        server.patch(&path, "merge-patch", allow(allowed)).await.is(200);
+    };
+    settle(0).await;
+    let spent = evict().await;
+    let message = spent.fails(429, "TooManyRequests");
+    assert_eq!(message, "Cannot evict pod as it would violate the pod's disruption budget.");
+    assert_eq!(
+        spent.json()["details"]["causes"],
+        json!([{
+            "reason": "DisruptionBudget",
+            "message": "The disruption budget b needs 1 healthy pods and has 1 currently",
+        }])
+    );
+    server.post(budgets, budget("c")).await.is(201);
+    let two = evict().await;
+    assert_eq!(two.status, 500);
+    assert!(two.text().contains("more than one PodDisruptionBudget"), "{two:?}");
+    server.delete(&format!("{budgets}/c")).await.is(200);
+    settle(1).await;
+    evict().await.is(201);
+    let left = server.get(&format!("{budgets}/b")).await.is(200);
+    assert_eq!(left["status"]["disruptionsAllowed"], 0);
+    assert!(left["status"]["disruptedPods"]["p"].is_string(), "{left}");
+}

@@ -9,6 +9,7 @@ mod harness;
 mod namespaces;
 mod node;
 mod nodes;
+mod quotas;
 mod replicasets;
 mod scheduling;
 mod services;
