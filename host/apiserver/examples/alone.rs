@@ -18,11 +18,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let router = server.router();
     server.bootstrap().await?;
     let namespaces: Api<Namespace> =
-        Api::all(client(router.clone(), Identity::component("bootstrap"), "default"));
+        Api::all(client(router.clone(), Identity::master("bootstrap"), "default"));
     let mut default = Namespace::default();
     default.metadata.name = Some("default".into());
     namespaces.create(&PostParams::default(), &default).await?;
-    let everybody = Extension(Arc::new(Identity::component("everybody")));
+    let everybody = Extension(Arc::new(Identity::master("everybody")));
     let port = std::env::args().nth(1).unwrap_or_else(|| "8001".into());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     axum::serve(listener, router.layer(everybody)).await?;

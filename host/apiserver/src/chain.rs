@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use coracle_api::dice;
+use coracle_api::selector::FieldSelector;
 use coracle_store::Error as StoreError;
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -18,7 +19,7 @@ use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::endpoints::{self, Call, Resource};
 use crate::error::{ApiError, Reason, Result};
 use crate::metrics::RequestLabels;
-use crate::request::{Params, Route, Verb};
+use crate::request::{Params, Route, Target, Verb};
 use crate::server::Server;
 use crate::timeouts;
 use crate::warnings::Warnings;
@@ -90,6 +91,7 @@ async fn admit(
     server.definitions.ready(server).await?;
     let resource = server.registry.resource(&target);
     *labels = endpoints::labels(verb, &target, resource.as_ref());
+    let fields = narrowed(verb, &params);
     authorize(
         server,
         &Attributes {
@@ -97,14 +99,17 @@ async fn admit(
             verb: verb.as_str(),
             resource: Some(ResourceAttributes {
                 group: &target.group,
+                version: &target.version,
                 resource: &target.resource,
                 subresource: &target.subresource,
                 namespace: &target.namespace,
-                name: &target.name,
+                name: asked_name(verb, &target, fields.as_ref()),
+                fields: fields.as_ref(),
             }),
             path: request.uri().path(),
         },
-    )?;
+    )
+    .await?;
     let resource = resource.ok_or_else(ApiError::no_such_path)?;
     let long = verb == Verb::Watch || target.subresource == "log" && params.flag("follow");
     let place = if long { None } else { server.flow.enter(&identity, verb.writes())? };
@@ -164,7 +169,8 @@ async fn path(
     labels.verb = endpoints::method(&parts.method);
     if !is_public(path) {
         let verb = parts.method.as_str().to_ascii_lowercase();
-        authorize(server, &Attributes { identity: &identity, verb: &verb, resource: None, path })?;
+        let asked = Attributes { identity: &identity, verb: &verb, resource: None, path };
+        authorize(server, &asked).await?;
     }
     if endpoints::is_own(path) {
         if ["/api", "/openapi"].iter().any(|root| path.starts_with(root)) {
@@ -184,8 +190,26 @@ fn is_public(path: &str) -> bool {
     matches!(root, "healthz" | "livez" | "readyz" | "version" | "ui")
 }
 
-fn authorize(server: &Server, attributes: &Attributes<'_>) -> Result<()> {
-    match server.authorizer.authorize(attributes) {
+/// What a request for several objects narrows itself to.
+fn narrowed(verb: Verb, params: &Params) -> Option<FieldSelector> {
+    let several = matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+    params.given("fieldSelector").filter(|_| several)?.parse().ok()
+}
+
+/// The object that a request is about: a list or watch of one name is about that one.
+fn asked_name<'a>(
+    verb: Verb,
+    target: &'a Target,
+    fields: Option<&'a FieldSelector>,
+) -> &'a str {
+    if !matches!(verb, Verb::List | Verb::Watch) {
+        return &target.name;
+    }
+    fields.and_then(|fields| fields.exact("metadata.name")).unwrap_or_default()
+}
+
+async fn authorize(server: &Server, attributes: &Attributes<'_>) -> Result<()> {
+    match server.authorizer.authorize(&*server.store, attributes).await? {
         Decision::Allow(_) => Ok(()),
         Decision::Refuse(reason) => Err(attributes.forbidden(&reason)),
     }

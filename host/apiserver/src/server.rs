@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::apiextensions::Definitions;
 use crate::authn::{Authenticator, Identity};
-use crate::authz::{Authorizer, Masters};
+use crate::authz::Authorizer;
 use crate::bootstrap;
 use crate::chain;
 use crate::config::{Config, Kubelets, Limits};
@@ -35,7 +35,7 @@ pub(crate) struct Server {
     pub(crate) definitions: Definitions,
     pub(crate) openapi: OpenApi,
     pub(crate) authenticator: Authenticator,
-    pub(crate) authorizer: Box<dyn Authorizer>,
+    pub(crate) authorizer: Authorizer,
     pub(crate) admission: Admission,
     pub(crate) allocators: Allocators,
     pub(crate) flow: Flow,
@@ -58,7 +58,7 @@ impl ApiServer {
             definitions: Definitions::default(),
             openapi: OpenApi::default(),
             authenticator: Authenticator::new(tokens),
-            authorizer: Box::new(Masters),
+            authorizer: Authorizer::default(),
             admission: Admission::default(),
             allocators: Allocators::default(),
             flow: Flow::new(&limits),

@@ -21,7 +21,7 @@ pub use error::{Error, Result};
 pub use memory::MemoryStore;
 pub use options::Options;
 pub use redb::RedbStore;
-pub use watch::Watch;
+pub use watch::{TryNext, Watch};
 
 /// Counts every write to the store, from 1, without gaps that a reader could notice.
 pub type Revision = u64;

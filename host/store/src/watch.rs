@@ -27,7 +27,40 @@ pub struct Watch {
     watchers: Arc<Watchers>,
 }
 
+/// What a watch has at this moment.
+#[derive(Debug)]
+pub enum TryNext {
+    /// The next event.
+    Event(Arc<Event>),
+    /// Nothing yet: everything written so far has been handed out.
+    Nothing,
+    /// The watch is over: it was read too slowly, or the store closed.
+    Ended,
+}
+
 impl Watch {
+    /// The next event, if there is one already.
+    pub fn try_next(&mut self) -> TryNext {
+        if self.ended {
+            return TryNext::Ended;
+        }
+        if let Some(event) = self.backlog.pop_front() {
+            self.delivered = event.entry.modified;
+            return TryNext::Event(event);
+        }
+        match self.queue.try_recv() {
+            Ok(event) => {
+                self.delivered = event.entry.modified;
+                TryNext::Event(event)
+            }
+            Err(mpsc::error::TryRecvError::Empty) => TryNext::Nothing,
+            Err(mpsc::error::TryRecvError::Disconnected) => {
+                self.ended = true;
+                TryNext::Ended
+            }
+        }
+    }
+
     /// The revision up to which every event of this watch has been handed out: what a bookmark
     /// may promise.
     pub fn progress(&self) -> Revision {

@@ -19,6 +19,21 @@ use crate::error::{ApiError, Result};
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// The group that may do everything.
 pub(crate) const MASTERS: &str = "system:masters";
+/// The group of all nodes, and what their names begin with.
+pub(crate) const NODES: &str = "system:nodes";
+pub(crate) const NODE: &str = "system:node:";
+/// What the names of service accounts begin with.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// The user name of a service account.
+pub(crate) fn service_account_name(namespace: &str, name: &str) -> String {
+    format!("{SERVICE_ACCOUNT}{namespace}:{name}")
+}
+
+/// The groups of the service accounts of a namespace.
+pub(crate) fn service_account_groups(namespace: &str) -> Vec<String> {
+    vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")]
+}
 
 /// A caller: `authentication.k8s.io/v1 UserInfo`.
 ///
@@ -43,9 +58,24 @@ impl Identity {
         Self { name: name.into(), groups, ..Self::default() }
     }
 
-    /// A component of the program itself, which may do everything.
-    pub fn component(name: impl Into<String>) -> Self {
+    /// Somebody who may do everything.
+    pub fn master(name: impl Into<String>) -> Self {
         Self::new(name, &[MASTERS, AUTHENTICATED])
+    }
+
+    /// A component of the program itself, in the groups that its name puts it in: those of a
+    /// service account, of a node, or none.
+    pub fn component(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let mut identity = Self::default();
+        if let Some(account) = name.strip_prefix(SERVICE_ACCOUNT) {
+            let namespace = account.split(':').next().unwrap_or_default();
+            identity.groups = service_account_groups(namespace);
+        } else if name.starts_with(NODE) {
+            identity.groups.push(NODES.into());
+        }
+        identity.groups.push(AUTHENTICATED.into());
+        Self { name, ..identity }
     }
 
     pub(crate) fn anonymous() -> Self {

@@ -1,13 +1,20 @@
-//! What callers may do. One authorizer a file behind [`Authorizer`].
+//! What callers may do: members of `system:masters` everything, nodes what their pods need
+//! ([`node`]), everybody what roles bound to him say ([`rbac`]). Roles that every cluster has
+//! stand in [`policy`]. Knows nothing of HTTP, and of the store only what [`mirror`] shows.
 
-mod masters;
+mod mirror;
+pub(crate) mod rbac;
 
-use crate::authn::Identity;
-use crate::error::ApiError;
+use std::fmt;
 
-pub(crate) use masters::Masters;
+use coracle_api::selector::FieldSelector;
+use coracle_store::Store;
 
-/// A question to an authorizer.
+use crate::authn::{Identity, MASTERS};
+use crate::error::{ApiError, Result};
+use mirror::Mirror;
+
+/// A question to the authorizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a> {
     pub(crate) identity: &'a Identity,
@@ -21,24 +28,74 @@ pub(crate) struct Attributes<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResourceAttributes<'a> {
     pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// What the request narrows itself to, if that could be read.
+    pub(crate) fields: Option<&'a FieldSelector>,
 }
 
-/// An authorizer's answer. What is not allowed is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a question. What is not allowed is refused.
+#[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    Allow(String),
+    Allow(Granted),
+    /// With the reason, if there is anything to say beside that nothing allows it.
     Refuse(String),
 }
 
-pub(crate) trait Authorizer: Send + Sync + 'static {
-    fn authorize(&self, attributes: &Attributes<'_>) -> Decision;
+/// Why something is allowed.
+#[derive(Clone, Debug)]
+pub(crate) enum Granted {
+    /// It needs no reason.
+    Plainly,
+    /// By a binding.
+    Binding(rbac::Grant),
 }
 
-impl Attributes<'_> {
+impl fmt::Display for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plainly => Ok(()),
+            Self::Binding(grant) => write!(f, "RBAC: allowed by {grant}"),
+        }
+    }
+}
+
+/// All authorizers in their order.
+#[derive(Default)]
+pub(crate) struct Authorizer {
+    rbac: Mirror<rbac::Index>,
+}
+
+impl Authorizer {
+    pub(crate) async fn authorize(
+        &self,
+        store: &dyn Store,
+        asked: &Attributes<'_>,
+    ) -> Result<Decision> {
+        if asked.identity.is_in(MASTERS) {
+            return Ok(Decision::Allow(Granted::Plainly));
+        }
+        Ok(self.rbac(store, |index| rbac::authorize(index, asked)).await?)
+    }
+
+    /// Looks at the roles and bindings as they are now.
+    pub(crate) async fn rbac<R>(
+        &self,
+        store: &dyn Store,
+        look: impl FnOnce(&rbac::Index) -> R,
+    ) -> coracle_store::Result<R> {
+        self.rbac.read(store, look).await
+    }
+}
+impl<'a> Attributes<'a> {
+    /// A question about `identity` that is still to be asked.
+    pub(crate) fn of(identity: &'a Identity) -> Self {
+        Self { identity, verb: "", resource: None, path: "" }
+    }
+
     /// The refusal, as `k8s.io/apiserver/pkg/endpoints/handlers/responsewriters` words it.
     pub(crate) fn forbidden(&self, reason: &str) -> ApiError {
         let user = &self.identity.name;
@@ -48,7 +105,7 @@ impl Attributes<'_> {
             let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
             return ApiError::new(crate::Reason::Forbidden, explained(message, reason));
         };
-        let ResourceAttributes { group, resource, subresource, namespace, name } = *resource;
+        let ResourceAttributes { group, resource, subresource, namespace, name, .. } = *resource;
         let whole = if subresource.is_empty() {
             resource.to_owned()
         } else {

@@ -15,7 +15,7 @@ fn configmap(name: &str) -> ConfigMap {
 }
 
 async fn api(server: &Server) -> Api<ConfigMap> {
-    let client = client(server.router.clone(), Identity::component("tester"), "default");
+    let client = client(server.router.clone(), Identity::master("tester"), "default");
     Api::default_namespaced(client)
 }
 

@@ -111,7 +111,7 @@ impl Server {
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> http::request::Builder {
-        let identity = Arc::new(Identity::component("tester"));
+        let identity = Arc::new(Identity::master("tester"));
         Request::builder().method(method).uri(path).extension(identity)
     }
 
