@@ -99,7 +99,6 @@ async fn admit(
             verb: verb.as_str(),
             resource: Some(ResourceAttributes {
                 group: &target.group,
-                version: &target.version,
                 resource: &target.resource,
                 subresource: &target.subresource,
                 namespace: &target.namespace,
@@ -197,11 +196,7 @@ fn narrowed(verb: Verb, params: &Params) -> Option<FieldSelector> {
 }
 
 /// The object that a request is about: a list or watch of one name is about that one.
-fn asked_name<'a>(
-    verb: Verb,
-    target: &'a Target,
-    fields: Option<&'a FieldSelector>,
-) -> &'a str {
+fn asked_name<'a>(verb: Verb, target: &'a Target, fields: Option<&'a FieldSelector>) -> &'a str {
     if !matches!(verb, Verb::List | Verb::Watch) {
         return &target.name;
     }

@@ -83,7 +83,7 @@ impl ApiServer {
 
     /// Makes the objects that every cluster has, where they are missing.
     pub async fn bootstrap(&self) -> Result<(), kube::Error> {
-        let own = Identity::component("system:apiserver");
+        let own = Identity::master("system:apiserver");
         bootstrap::run(&crate::client(self.router(), own, "default")).await
     }
 

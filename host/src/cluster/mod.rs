@@ -183,8 +183,13 @@ impl Cluster {
             endpoint: API_ENDPOINT.into(),
             port: API_ENDPOINT_PORT,
         };
+        let own = coracle_apiserver::client(
+            routes.clone(),
+            Identity::master("system:apiserver"),
+            "default",
+        );
         server.bootstrap().await.context("making the objects that every cluster has")?;
-        bootstrap::run(&client("system:apiserver"), &address_of_api).await?;
+        bootstrap::run(&own, &address_of_api).await?;
 
         let mut control = Part::new();
         let running = server.clone();
@@ -254,13 +259,12 @@ impl Cluster {
             names.push(name);
         }
 
-        let admin = client("system:apiserver");
         for (name, bytes) in modules::ready_made() {
-            coracle_images::provide(&admin, &images, &name, &bytes)
+            coracle_images::provide(&own, &images, &name, &bytes)
                 .await
                 .with_context(|| format!("registering the ready-made module {name}"))?;
         }
-        let api: Api<Node> = Api::all(admin);
+        let api: Api<Node> = Api::all(own);
         for name in &names {
             tokio::time::timeout(
                 timeouts::NODE_READY,

@@ -4,9 +4,11 @@
 mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
 mod pod_security;
 mod priority;
 mod resource_quota;
+mod role_escalation;
 mod runtime_class;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -125,6 +127,7 @@ impl Default for Admission {
             Box::new(namespace_lifecycle::NamespaceLifecycle),
             Box::new(limit_ranger::LimitRanger),
             Box::new(service_account::ServiceAccount),
+            Box::new(node_restriction::NodeRestriction),
             Box::new(taint_nodes_by_condition::TaintNodesByCondition),
             Box::new(pod_security::PodSecurity),
             Box::new(priority::Priority),
@@ -133,6 +136,8 @@ impl Default for Admission {
             Box::new(runtime_class::RuntimeClass),
             Box::new(default_class::DefaultIngressClass),
             Box::new(resource_quota::ResourceQuota::default()),
+            // No plugin of Kubernetes', but done at the same moment: after whatever changes objects.
+            Box::new(role_escalation::RoleEscalation),
         ])
     }
 }

@@ -3,16 +3,20 @@
 //! stand in [`policy`]. Knows nothing of HTTP, and of the store only what [`mirror`] shows.
 
 mod mirror;
+pub(crate) mod node;
+pub(crate) mod policy;
 pub(crate) mod rbac;
 
 use std::fmt;
 
 use coracle_api::selector::FieldSelector;
 use coracle_store::Store;
+use k8s_openapi::api::core::v1::PersistentVolume;
 
 use crate::authn::{Identity, MASTERS};
 use crate::error::{ApiError, Result};
 use mirror::Mirror;
+use node::Judgement;
 
 /// A question to the authorizer.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +32,6 @@ pub(crate) struct Attributes<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResourceAttributes<'a> {
     pub(crate) group: &'a str,
-    pub(crate) version: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
@@ -66,6 +69,7 @@ impl fmt::Display for Granted {
 /// All authorizers in their order.
 #[derive(Default)]
 pub(crate) struct Authorizer {
+    graph: Mirror<node::Graph>,
     rbac: Mirror<rbac::Index>,
 }
 
@@ -78,7 +82,42 @@ impl Authorizer {
         if asked.identity.is_in(MASTERS) {
             return Ok(Decision::Allow(Granted::Plainly));
         }
-        Ok(self.rbac(store, |index| rbac::authorize(index, asked)).await?)
+        let before = match node::judge(asked) {
+            Judgement::Nothing => String::new(),
+            Judgement::Allow => return Ok(Decision::Allow(Granted::Plainly)),
+            Judgement::Refuse(reason) => reason,
+            Judgement::Depends(question) if self.relates(store, &question).await? => {
+                return Ok(Decision::Allow(Granted::Plainly));
+            }
+            Judgement::Depends(question) => question.refusal(),
+        };
+        let decision = self.rbac(store, |index| rbac::authorize(index, asked)).await?;
+        Ok(match decision {
+            Decision::Refuse(reason) if reason.is_empty() => Decision::Refuse(before),
+            Decision::Refuse(reason) if !before.is_empty() => {
+                Decision::Refuse(format!("{before}\n{reason}"))
+            }
+            decision => decision,
+        })
+    }
+
+    /// Whether a pod of the node refers to an object.
+    async fn relates(&self, store: &dyn Store, question: &node::Question<'_>) -> Result<bool> {
+        let node::Question { node, object, namespace, name } = *question;
+        let claim;
+        let (related, namespace, name) = match object {
+            node::Object::Direct(related) => (related, namespace, name),
+            node::Object::Volume => {
+                let Some(entry) = store.get(&format!("{VOLUMES}{name}")).await? else {
+                    return Ok(false);
+                };
+                claim = claim_of(&entry.value);
+                let Some((namespace, name)) = &claim else { return Ok(false) };
+                (node::Related::Claim, namespace.as_str(), name.as_str())
+            }
+        };
+        let look = |graph: &node::Graph| graph.relates(node, related, namespace, name);
+        Ok(self.graph.read(store, look).await?)
     }
 
     /// Looks at the roles and bindings as they are now.
@@ -90,6 +129,16 @@ impl Authorizer {
         self.rbac.read(store, look).await
     }
 }
+/// Where persistent volumes are kept.
+const VOLUMES: &str = "/registry/core/persistentvolumes/";
+
+/// Namespace and name of the claim that a volume is bound to.
+fn claim_of(volume: &[u8]) -> Option<(String, String)> {
+    let volume: PersistentVolume = serde_json::from_slice(volume).ok()?;
+    let claim = volume.spec?.claim_ref?;
+    claim.namespace.zip(claim.name)
+}
+
 impl<'a> Attributes<'a> {
     /// A question about `identity` that is still to be asked.
     pub(crate) fn of(identity: &'a Identity) -> Self {

@@ -15,11 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::authz::policy;
 use crate::registry::{SERVICE_RANGE, seconds};
 use crate::validation::SYSTEM_PRIORITIES;
 
 /// Makes what is missing.
 pub(crate) async fn run(client: &Client) -> kube::Result<()> {
+    policy::reconcile(client).await?;
     ensure(client, priority_classes()).await?;
     service_range(client).await
 }

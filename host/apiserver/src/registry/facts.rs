@@ -15,6 +15,7 @@ pub(crate) struct Facts {
     pub(crate) labels: BTreeMap<String, String>,
     /// The values of the kind's selectable fields, in their order.
     fields: Vec<String>,
+    pub(crate) uid: String,
     /// Whether the object is being deleted.
     pub(crate) terminating: bool,
     /// Which list of selectable fields the values are of: kinds that are defined at run time
@@ -40,6 +41,7 @@ impl Facts {
                 Self {
                     labels: meta.labels.clone().unwrap_or_default(),
                     fields,
+                    uid: meta.uid.clone().unwrap_or_default(),
                     terminating: meta.deletion_timestamp.is_some(),
                     list: 0,
                 }

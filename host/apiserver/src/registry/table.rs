@@ -82,6 +82,13 @@ const QUESTIONS: &[Names] = &[
     ),
     question(
         "authorization.k8s.io",
+        "SelfSubjectRulesReview",
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+        false,
+    ),
+    question(
+        "authorization.k8s.io",
         "SubjectAccessReview",
         "subjectaccessreviews",
         "subjectaccessreview",

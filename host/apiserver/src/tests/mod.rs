@@ -156,6 +156,34 @@ impl Server {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
+    /// Binds a cluster role everywhere, and makes the roles that every cluster has.
+    pub(super) async fn bind(&self, role: &str, subjects: Value) {
+        self.api.bootstrap().await.unwrap();
+        let binding = json!({
+            "metadata": { "generateName": "test-" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": subjects,
+        });
+        self.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await.is(201);
+    }
+
+    /// Sends a JSON body, if there is one, as somebody.
+    pub(super) async fn as_user(
+        &self,
+        identity: &Identity,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(Arc::new(identity.clone()));
+        let body = body.map(|body| Body::from(body.to_string())).unwrap_or_default();
+        self.send(request.body(body).unwrap()).await
+    }
+
     /// Creates a ConfigMap.
     pub(super) async fn configmap(&self, name: &str, labels: Value) -> Value {
         let body = json!({ "metadata": { "name": name, "labels": labels }, "data": { "a": "1" } });

@@ -68,14 +68,14 @@ impl Cluster {
         let refusing = refusing_pods.clone();
         let refuse = move |request: Request, next: Next| refuse(refusing.clone(), request, next);
         let router = server.router().layer(axum::middleware::from_fn(refuse));
-        let client =
-            coracle_apiserver::client(router.clone(), Identity::component("test"), "default");
+        let client = coracle_apiserver::client(router.clone(), Identity::master("test"), "default");
         let clients = {
             let router = router.clone();
             move |name: &str| {
                 coracle_apiserver::client(router.clone(), Identity::component(name), "default")
             }
         };
+        server.bootstrap().await.unwrap();
         let mut cluster = Self { client, refusing_pods, nodes: Vec::new(), tasks: JoinSet::new() };
         for name in ["default", "kube-system", "kube-node-lease"] {
             cluster.create_namespace(name).await;

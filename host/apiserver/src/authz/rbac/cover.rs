@@ -47,12 +47,29 @@ pub(crate) fn covers_everything(own: &[PolicyRule]) -> bool {
         resources: all(),
         ..PolicyRule::default()
     };
-    let paths = PolicyRule {
-        verbs: vec!["*".into()],
-        non_resource_urls: all(),
-        ..PolicyRule::default()
-    };
+    let paths =
+        PolicyRule { verbs: vec!["*".into()], non_resource_urls: all(), ..PolicyRule::default() };
     missing(own, &[everything, paths]).is_empty()
+}
+
+/// The rights among `wanted` that `own` does not cover, as rules.
+pub(crate) fn uncovered(own: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
+    let one = |text: &str| Some(vec![text.to_owned()]);
+    let rule = |right: Right<'_>| match right {
+        Right::Resource { group, resource, name, verb } => PolicyRule {
+            verbs: vec![verb.to_owned()],
+            api_groups: one(group),
+            resources: one(resource),
+            resource_names: name.and_then(one),
+            non_resource_urls: None,
+        },
+        Right::Url { url, verb } => PolicyRule {
+            verbs: vec![verb.to_owned()],
+            non_resource_urls: one(url),
+            ..PolicyRule::default()
+        },
+    };
+    missing(own, wanted).into_iter().map(rule).collect()
 }
 
 fn missing<'a>(own: &[PolicyRule], wanted: &'a [PolicyRule]) -> Vec<Right<'a>> {
@@ -163,8 +180,7 @@ mod tests {
             { "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] },
             { "verbs": ["*"], "nonResourceURLs": ["*"] },
         ]);
-        let one =
-            json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"] }]);
+        let one = json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"] }]);
         let log = json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"] }]);
         let logs = json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["*/log"] }]);
         let url = json!([{ "verbs": ["get"], "nonResourceURLs": ["/healthz/etcd"] }]);
@@ -178,11 +194,7 @@ mod tests {
             (&logs, &log, ""),
             (&urls, &url, ""),
             (&json!([]), &pods, r#"{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}"#),
-            (
-                &one,
-                &pods,
-                r#"{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}"#,
-            ),
+            (&one, &pods, r#"{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}"#),
             (
                 &json!([]),
                 &one,

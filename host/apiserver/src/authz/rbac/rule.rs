@@ -55,7 +55,9 @@ fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> bool {
 /// Whether `pattern`, which may end in `*`, covers the path.
 pub(crate) fn url_matches(pattern: &str, path: &str) -> bool {
     pattern == path
-        || pattern.strip_suffix('*').is_some_and(|_| path.starts_with(pattern.trim_end_matches('*')))
+        || pattern
+            .strip_suffix('*')
+            .is_some_and(|_| path.starts_with(pattern.trim_end_matches('*')))
 }
 
 #[cfg(test)]
