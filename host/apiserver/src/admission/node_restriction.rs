@@ -189,7 +189,7 @@ async fn mirror(attributes: &Attributes<'_>, node: &str, pod: &Pod) -> Result<Op
     if let Some(kind) = server.registry.kind("", "nodes") {
         let entry = server.store.get(&key(kind.names(), "", node)).await?;
         let entry = entry.ok_or_else(|| ApiError::not_found("", "nodes", node))?;
-        let uid = Facts::of(&entry, &*kind).map_or("", |facts| &facts.uid);
+        let uid = Facts::of(&entry, &*kind).map(|facts| facts.uid.clone()).unwrap_or_default();
         if owner.uid != uid {
             let given = &owner.uid;
             return Ok(Some(format!("node {node} UID mismatch: expected {given} got {uid}")));
