@@ -1,6 +1,6 @@
 //! Objects of any kind that the server has: what kinds there are, and their metadata alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -48,6 +48,8 @@ impl Kind {
 pub(crate) struct Discovered {
     pub(crate) kinds: Vec<Arc<Kind>>,
     pub(crate) failures: BTreeMap<String, String>,
+    /// What is known of where the kinds are kept.
+    stored: HashSet<String>,
 }
 
 impl Discovered {
@@ -81,6 +83,11 @@ pub(crate) async fn discover(client: &Client) -> Result<Discovered> {
 impl Discovered {
     fn add(&mut self, group: &str, version: &str, resources: Vec<APIResource>) {
         for resource in resources.into_iter().filter(|resource| !resource.name.contains('/')) {
+            // What another group serves in another form is the same objects once more.
+            let stored = resource.storage_version_hash.filter(|hash| !hash.is_empty());
+            if stored.is_some_and(|hash| !self.stored.insert(hash)) {
+                continue;
+            }
             let gvk = GroupVersionKind::gvk(group, version, &resource.kind);
             self.kinds.push(Arc::new(Kind {
                 resource: ApiResource::from_gvk_with_plural(&gvk, &resource.name),

@@ -4,7 +4,7 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use serde_json::{Value, json};
 
 use super::table::{AGE, NAME, age, column, containers_and_images, name, or_none, since, wide};
-use super::{generation, job, pod, replicaset::selector_text};
+use super::{generation, job, legacy, pod, replicaset::selector_text};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Strategy};
 use crate::validation;
@@ -33,6 +33,11 @@ impl Strategy for CronJob {
         wide("Images", "string", "Images referenced by each container in the template."),
         wide("Selector", "string", "Which pods belong to it."),
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        let job = self.spec.job_template.spec.as_mut();
+        job.map_or(Ok(()), |job| legacy::annotated(&mut job.template))
+    }
 
     fn default_fields(&mut self) {
         let spec = &mut self.spec;

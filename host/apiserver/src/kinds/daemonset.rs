@@ -5,13 +5,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::table::{AGE, NAME, age, column, containers_and_images, name, or_none, wide};
-use super::{generation, pod, replicaset::selector_text};
+use super::{generation, legacy, pod, replicaset::selector_text};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Strategy};
 use crate::validation;
 
 /// Counts the changes of the template, in an annotation since the field for it is no more.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub(super) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 impl Strategy for DaemonSet {
     const NAMES: Names = Names {
@@ -38,6 +38,10 @@ impl Strategy for DaemonSet {
         wide("Images", "string", "Images referenced by each container in the template."),
         wide("Selector", "string", "Which pods belong to it."),
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        self.spec.as_mut().map_or(Ok(()), |spec| legacy::annotated(&mut spec.template))
+    }
 
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::replicaset::selector_text;
 use super::table::{AGE, NAME, age, column, containers_and_images, name, wide};
-use super::{generation, pod};
+use super::{generation, legacy, pod};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Rules, Scale, Strategy};
 use crate::validation;
@@ -34,6 +34,10 @@ impl Strategy for Deployment {
         wide("Images", "string", "Images referenced by each container in the template."),
         wide("Selector", "string", "Which pods belong to it."),
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        self.spec.as_mut().map_or(Ok(()), |spec| legacy::annotated(&mut spec.template))
+    }
 
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };

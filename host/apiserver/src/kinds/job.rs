@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus, PodFailurePolicy};
 use serde_json::{Value, json};
 
 use super::table::{AGE, NAME, age, column, containers_and_images, name, wide};
-use super::{generation, pod, replicaset::selector_text};
+use super::{generation, legacy, pod, replicaset::selector_text};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Strategy};
 use crate::validation;
@@ -39,6 +39,10 @@ impl Strategy for Job {
         wide("Selector", "string", "Which pods belong to it."),
     ];
     const SELECTABLE: &'static [&'static str] = &["status.successful"];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        self.spec.as_mut().map_or(Ok(()), |spec| legacy::annotated(&mut spec.template))
+    }
 
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };

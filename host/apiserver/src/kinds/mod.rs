@@ -18,6 +18,7 @@ mod horizontalpodautoscaler;
 mod ingress;
 mod job;
 mod lease;
+mod legacy;
 mod limitrange;
 mod module;
 mod namespace;
@@ -73,7 +74,7 @@ pub(crate) use table::{AGE, NAME, NAME_AND_AGE, name_and_age};
 
 /// Every built-in kind, in the order of `kubectl api-resources`.
 pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
-    vec![
+    let mut kinds = vec![
         Builtin::<ConfigMap>::kind(),
         Builtin::<Endpoints>::kind(),
         Builtin::<Event>::kind(),
@@ -120,7 +121,12 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<StorageClass>::kind(),
         Builtin::<VolumeAttachment>::kind(),
         Builtin::<VolumeAttributesClass>::kind(),
-    ]
+    ];
+    // Behind all others, so that none is the preferred version of a group that has another.
+    kinds.extend(
+        legacy::versions().into_iter().map(|version| -> Arc<dyn Kind> { Arc::new(version) }),
+    );
+    kinds
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodTemplate;
 use serde_json::{Value, json};
 
 use super::table::{NAME, column, containers_and_images, name, or_none};
-use super::{generation, pod};
+use super::{generation, legacy, pod};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Strategy};
 use crate::validation;
@@ -27,6 +27,10 @@ impl Strategy for PodTemplate {
         column("Images", "string", "Images referenced by each container in the template."),
         column("Pod Labels", "string", "The labels that pods of it have."),
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        self.template.as_mut().map_or(Ok(()), legacy::annotated)
+    }
 
     fn default_fields(&mut self) {
         if let Some(template) = &mut self.template {

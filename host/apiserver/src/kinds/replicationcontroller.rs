@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ReplicationController, ReplicationControllerSta
 use serde_json::{Value, json};
 
 use super::table::{AGE, NAME, age, column, containers_and_images, name, or_none, wide};
-use super::{generation, pod};
+use super::{generation, legacy, pod};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Rules, Scale, Strategy};
 use crate::validation;
@@ -35,6 +35,11 @@ impl Strategy for ReplicationController {
         wide("Selector", "string", "Which pods belong to it."),
     ];
     const SELECTABLE: &'static [&'static str] = &["status.replicas"];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        let template = self.spec.as_mut().and_then(|spec| spec.template.as_mut());
+        template.map_or(Ok(()), legacy::annotated)
+    }
 
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use serde_json::{Value, json};
 
 use super::table::{AGE, NAME, age, column, containers_and_images, name, wide};
-use super::{generation, pod, replicaset::selector_text};
+use super::{generation, legacy, pod, replicaset::selector_text};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Rules, Scale, Strategy};
 use crate::validation;
@@ -29,6 +29,10 @@ impl Strategy for StatefulSet {
         wide("Containers", "string", "Names of each container in the template."),
         wide("Images", "string", "Images referenced by each container in the template."),
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        self.spec.as_mut().map_or(Ok(()), |spec| legacy::annotated(&mut spec.template))
+    }
 
     fn default_fields(&mut self) {
         let Some(spec) = &mut self.spec else { return };

@@ -232,6 +232,11 @@ pub(crate) trait Strategy:
     const COLUMNS: &'static [Column] = super::super::kinds::NAME_AND_AGE;
     const SELECTABLE: &'static [&'static str] = &[];
 
+    /// Reads what bodies say in older ways into the fields for it, or says why it cannot.
+    fn modernise(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn default_fields(&mut self) {}
     fn prepare_create(&mut self) {}
     fn rename(&mut self, name: String) {
@@ -327,7 +332,7 @@ impl<T: Strategy> Kind for Builtin<T> {
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError> {
         let mut complaints = validation::repeated_fields(json);
         let repeated = complaints.len();
-        let object: T = match read(json, &mut complaints) {
+        let mut object: T = match read(json, &mut complaints) {
             Ok(object) => object,
             Err(error) => {
                 // Most bodies have no nulls where they hurt; only those that do pay for them.
@@ -337,6 +342,7 @@ impl<T: Strategy> Kind for Builtin<T> {
                 read(&json, &mut complaints).map_err(|error| undecodable(&self.names, &error))?
             }
         };
+        object.modernise().map_err(|error| undecodable(&self.names, &error))?;
         Ok(Decoded { object: Box::new(object), complaints })
     }
 
@@ -416,7 +422,7 @@ impl<T: Strategy> Kind for Builtin<T> {
 }
 
 /// A body that does not fit the type of its kind.
-pub(super) fn undecodable(names: &ApiResource, error: &serde_json::Error) -> ApiError {
+pub(super) fn undecodable(names: &ApiResource, error: &dyn std::fmt::Display) -> ApiError {
     let ApiResource { kind, version, .. } = names;
     let message =
         format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");

@@ -87,3 +87,40 @@ async fn discovery_prefers_the_newer_and_knows_what_is_stored() {
     // As a Kubernetes of many years tells it.
     assert_eq!(deployments["storageVersionHash"], "8aSe+NMegvE=");
 }
+
+#[tokio::test]
+async fn versions_of_old_are_forms_of_what_lives_on() {
+    let server = Server::new().await;
+    let pets = "/apis/apps/v1alpha1/namespaces/default/petsets";
+    let template = json!({
+        "metadata": { "labels": { "app": "web" }, "annotations": {
+            "pod.alpha.kubernetes.io/init-containers": "[{\"name\":\"init\",\"image\":\"fetch:v1\"}]" } },
+        "spec": { "containers": [{ "name": "main", "image": "hello:v1" }] },
+    });
+    let body = json!({ "apiVersion": "apps/v1alpha1", "kind": "PetSet", "metadata": { "name": "web" },
+        "spec": { "serviceName": "nginx", "template": template } });
+    let made = server.post(pets, body).await.is(201);
+    assert_eq!((&made["kind"], &made["apiVersion"]), (&json!("PetSet"), &json!("apps/v1alpha1")));
+    let sets = "/apis/apps/v1/namespaces/default/statefulsets/web";
+    let stored = server.get(sets).await.is(200);
+    assert_eq!((&stored["kind"], version(&stored)), (&json!("StatefulSet"), version(&made)));
+    let pod = &stored["spec"]["template"];
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "init");
+    assert!(pod["metadata"].get("annotations").is_none());
+    let scale = json!({ "spec": { "replicas": 3 } });
+    server.patch(&format!("{pets}/web/scale"), "merge-patch", scale).await.is(200);
+    assert_eq!(server.get(&format!("{pets}/web")).await.is(200)["spec"]["replicas"], 3);
+    assert_eq!(server.get(pets).await.is(200)["kind"], "PetSetList");
+    server.delete(&format!("{pets}/web")).await.is(200);
+    server.get(sets).await.fails(404, "NotFound");
+
+    let wrong = json!({
+        "metadata": { "name": "a", "annotations": { "pod.beta.kubernetes.io/init-containers": "[{]" } },
+        "spec": { "containers": [{ "name": "main", "image": "hello:v1" }] },
+    });
+    let message = server.post(super::PODS, wrong).await.fails(400, "BadRequest");
+    assert!(message.contains("annotation pod.beta.kubernetes.io/init-containers: "), "{message}");
+    let group = server.get("/apis/apps").await.is(200);
+    assert_eq!(group["preferredVersion"]["version"], "v1");
+    server.get("/apis/extensions/v1beta1").await.is(200);
+}

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
-use super::generation;
 use super::table::{AGE, NAME, column, wide};
+use super::{generation, legacy};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Part, Rules, Strategy};
 use crate::validation;
@@ -52,6 +52,10 @@ impl Strategy for Pod {
         "status.podIPs",
         "status.nominatedNodeName",
     ];
+
+    fn modernise(&mut self) -> Result<(), String> {
+        legacy::annotated_pod(self)
+    }
 
     fn default_fields(&mut self) {
         defaults::default_pod(self);
