@@ -8,6 +8,7 @@ mod create;
 mod decode;
 mod delete;
 mod discovery;
+mod ephemeral;
 mod eviction;
 mod finalize;
 mod get;
@@ -112,6 +113,8 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
         ("scale", Verb::Update) => scale::update(&call, &*kind, body).await,
         ("scale", _) => scale::patch(&call, &*kind, body).await,
         ("binding", _) => binding::create(&call, &*kind, body).await,
+        ("ephemeralcontainers", Verb::Get) => get::get(&call, &*kind).await,
+        ("ephemeralcontainers", _) => ephemeral::change(&call, &*kind, body).await,
         ("eviction", _) => eviction::create(&call, &*kind, body).await,
         ("finalize", _) => finalize::update(&call, &*kind, body).await,
         ("log", _) => log::get(&call, &*kind).await,

@@ -43,11 +43,12 @@ impl Patch {
     }
 }
 
-struct Patching<'a> {
-    call: &'a Call,
-    kind: &'a dyn Kind,
-    patch: Patch,
-    validation: FieldValidation,
+/// An object to which a patch is applied.
+pub(super) struct Patching<'a> {
+    pub(super) call: &'a Call,
+    pub(super) kind: &'a dyn Kind,
+    pub(super) patch: Patch,
+    pub(super) validation: FieldValidation,
 }
 
 #[async_trait]

@@ -29,6 +29,8 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource<'_>> {
             version,
             verbs: CREATED,
         });
+        let name = "ephemeralcontainers";
+        found.push(Subresource { name, kind: own, group, version, verbs: CHANGED });
         let (kind, group, version) = ("Eviction", "policy", "v1");
         found.push(Subresource { name: "eviction", kind, group, version, verbs: CREATED });
     }

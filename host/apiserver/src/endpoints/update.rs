@@ -11,7 +11,8 @@ use super::{Call, body, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::{self, Change, Kind, Object, Part};
 
-struct Replace(Box<dyn Object>);
+/// An object that takes the place of another.
+pub(super) struct Replace(pub(super) Box<dyn Object>);
 
 #[async_trait]
 impl Change for Replace {

@@ -189,6 +189,10 @@ fn every_field_of_every_kind_has_a_number() {
     let mut checked = 0;
     for kind in crate::kinds::table() {
         let names = kind.names();
+        // Versions of old have no types whose fields could be compared.
+        if &*names.group == "extensions" {
+            continue;
+        }
         let Some(message) = schema::of_kind(&names.api_version(), &names.kind) else { continue };
         let schema = kind.schema(&mut generator).to_value();
         let definitions = generator.definitions().clone();

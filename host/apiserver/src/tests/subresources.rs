@@ -143,6 +143,39 @@ async fn pods_are_completed() {
     assert!(message.contains("no PriorityClass with name x was found"), "{message}");
 }
 
+#[tokio::test]
+async fn ephemeral_containers_are_only_added() {
+    let server = Server::new().await;
+    server.pod("a", Some("n1")).await;
+    let path = format!("{PODS}/a/ephemeralcontainers");
+    let with = |name: &str, image: &str| json!({ "spec": { "ephemeralContainers": [{ "name": name, "image": image }] } });
+    let both = json!({ "metadata": { "labels": { "x": "y" } },
+        "spec": { "ephemeralContainers": [{ "name": "look", "image": "tools:v1" }] } });
+    let changed = server.patch(&path, "strategic-merge-patch", both).await.is(200);
+    assert_eq!(changed["spec"]["ephemeralContainers"][0]["terminationMessagePolicy"], "File");
+    assert!(changed["metadata"].get("labels").is_none());
+    let message = server.patch(&path, "merge-patch", with("look", "other:v1")).await;
+    let message = message.fails(422, "Invalid");
+    assert!(
+        message.contains("existing ephemeral containers \"look\" may not be changed"),
+        "{message}"
+    );
+    let message = server.patch(&path, "merge-patch", with("more", "other:v1")).await;
+    assert!(message.fails(422, "Invalid").contains("may not be removed"));
+    let probe = json!({ "spec": { "ephemeralContainers": [
+        { "name": "main", "image": "x:v1", "livenessProbe": { "exec": { "command": ["x"] } } },
+    ] } });
+    let message = server.patch(&path, "strategic-merge-patch", probe).await.fails(422, "Invalid");
+    assert!(
+        message.contains("spec.ephemeralContainers[0].name: Duplicate value: \"main\""),
+        "{message}"
+    );
+    assert!(message.contains("livenessProbe: Forbidden: cannot be set for an Ephemeral Container"));
+    // Elsewhere they cannot be touched.
+    let message = server.patch(&format!("{PODS}/a"), "merge-patch", with("b", "c")).await;
+    assert!(message.fails(422, "Invalid").contains("pod updates may not change fields other than"));
+}
+
 /// A node agent that writes down what it is asked.
 #[derive(Default)]
 struct Recorder(Mutex<Vec<String>>);

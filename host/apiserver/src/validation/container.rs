@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use coracle_api::{meta, pods};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector,
-    ResourceFieldSelector, Volume,
+    Container, ContainerPort, ContainerResizePolicy, EnvFromSource, EnvVar, EnvVarSource,
+    EphemeralContainer, ObjectFieldSelector, PodResourceClaim, PodSpec, ResourceFieldSelector,
+    ResourceRequirements, Volume,
 };
 
-use super::{all, filled, number, one_of, probe, resources, volume};
+use super::{all, filled, number, one_of, probe, resources, security, volume};
 use crate::error::Cause;
 
 const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
@@ -61,6 +62,12 @@ pub(super) struct Surroundings<'a> {
     pub(super) volumes: &'a [Volume],
     /// The pod's grace period in seconds.
     pub(super) grace: i64,
+    /// The pod's restart policy.
+    pub(super) restart: &'a str,
+    /// Whether the pod's users are the host's.
+    pub(super) host_users: bool,
+    /// The claims of devices that the pod has.
+    pub(super) claims: &'a [PodResourceClaim],
 }
 
 /// The regular containers of a pod.
@@ -86,6 +93,27 @@ pub(super) fn containers(
         }
         faults.extend(looked_after(container, around, &path));
     }
+    faults.extend(host_ports(containers, path));
+    faults
+}
+
+/// The host's ports can be had by one container each.
+fn host_ports(containers: &[Container], path: &str) -> Vec<Cause> {
+    let mut faults = vec![];
+    let mut taken = HashSet::new();
+    for (at, container) in containers.iter().enumerate() {
+        for (index, port) in container.ports.iter().flatten().enumerate() {
+            let Some(number) = port.host_port.filter(|number| *number != 0) else { continue };
+            let protocol = port.protocol.as_deref().unwrap_or_default();
+            let address = port.host_ip.as_deref().unwrap_or_default();
+            let place = format!("{protocol}/{address}/{number}");
+            if taken.contains(&place) {
+                let path = format!("{path}[{at}].ports[{index}].hostPort");
+                faults.push(Cause::duplicate(path, place.as_str()));
+            }
+            taken.insert(place);
+        }
+    }
     faults
 }
 
@@ -98,6 +126,7 @@ pub(super) fn init_containers(
 ) -> Vec<Cause> {
     let mut faults = vec![];
     let mut names: HashSet<&str> = regular.iter().map(|other| other.name.as_str()).collect();
+    let list = path.to_owned();
     for (at, container) in containers.iter().enumerate() {
         let path = format!("{path}[{at}]");
         faults.extend(basics(container, around, &path));
@@ -108,6 +137,7 @@ pub(super) fn init_containers(
             let path = format!("{path}.restartPolicy");
             faults.push(Cause::not_supported(path, policy, &["Always"]));
         }
+        faults.extend(host_ports(std::slice::from_ref(container), &list));
         if pods::is_sidecar(container) {
             faults.extend(looked_after(container, around, &path));
             continue;
@@ -146,9 +176,6 @@ fn basics(container: &Container, around: &Surroundings<'_>, path: &str) -> Vec<C
     let image = container.image.as_deref().unwrap_or_default();
     if image.is_empty() {
         faults.push(Cause::required(format!("{path}.image"), ""));
-    } else if image.trim() != image {
-        let detail = "must not have leading or trailing whitespace";
-        faults.push(Cause::invalid(format!("{path}.image"), image, detail));
     }
     let policy = container.termination_message_policy.as_deref();
     let of_policy = format!("{path}.terminationMessagePolicy");
@@ -159,12 +186,125 @@ fn basics(container: &Container, around: &Surroundings<'_>, path: &str) -> Vec<C
     faults.extend(sources(env_from, &format!("{path}.envFrom")));
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     faults.extend(volume::mounts(mounts, around.volumes, &format!("{path}.volumeMounts")));
+    faults.extend(volume::devices(container, around.volumes, &format!("{path}.volumeDevices")));
     let policy = container.image_pull_policy.as_deref();
     let policies = &["Always", "IfNotPresent", "Never"];
     faults.extend(one_of(&format!("{path}.imagePullPolicy"), policy, policies));
     let of_resources = format!("{path}.resources");
     faults.extend(resources::requirements(container.resources.as_ref(), &of_resources));
+    let claims = container.resources.iter().flat_map(|resources| resources.claims.iter().flatten());
+    for (at, claim) in claims.enumerate() {
+        let path = format!("{of_resources}.claims[{at}].name");
+        if claim.name.is_empty() {
+            faults.push(Cause::required(path, ""));
+        } else if !around.claims.iter().any(|known| known.name == claim.name) {
+            faults.push(Cause::not_found(path, claim.name.as_str()));
+        }
+    }
+    let policies = container.resize_policy.as_deref().unwrap_or_default();
+    faults.extend(resize(policies, around.restart, &format!("{path}.resizePolicy")));
+    let context = container.security_context.as_ref();
+    let of_context = format!("{path}.securityContext");
+    faults.extend(security::container(context, around.host_users, &of_context));
     faults
+}
+
+/// What becomes of a container whose resources change.
+fn resize(policies: &[ContainerResizePolicy], restart: &str, path: &str) -> Vec<Cause> {
+    let mut faults = vec![];
+    let mut names = HashSet::new();
+    for (at, policy) in policies.iter().enumerate() {
+        let name = policy.resource_name.as_str();
+        if !names.insert(name) {
+            faults.push(Cause::duplicate(format!("{path}[{at}]"), name));
+        }
+        faults.extend(one_of(path, Some(name), &["cpu", "memory"]));
+        let wanted = policy.restart_policy.as_str();
+        faults.extend(one_of(path, Some(wanted), &["NotRequired", "RestartContainer"]));
+        if restart == "Never" && wanted != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            faults.push(Cause::invalid(path, wanted, detail));
+        }
+    }
+    faults
+}
+
+/// What is allowed in images of templates alone, where it may stand for what comes later.
+pub(super) fn padded_images(containers: &[Container], path: &str) -> Vec<Cause> {
+    let images = containers.iter().map(|c| c.image.as_deref().unwrap_or_default()).enumerate();
+    let padded = images.filter(|(_, image)| image.trim() != *image);
+    let detail = "must not have leading or trailing whitespace";
+    padded.map(|(at, image)| Cause::invalid(format!("{path}[{at}].image"), image, detail)).collect()
+}
+
+/// Containers that are put beside those that run, to look at them.
+pub(super) fn ephemeral(
+    containers: &[EphemeralContainer],
+    spec: &PodSpec,
+    around: &Surroundings<'_>,
+    path: &str,
+) -> Vec<Cause> {
+    let others = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let others: HashSet<&str> = others.map(|other| other.name.as_str()).collect();
+    let mut names = others.clone();
+    let mut faults = vec![];
+    for (at, container) in containers.iter().enumerate() {
+        let path = format!("{path}[{at}]");
+        let plain = as_container(container);
+        faults.extend(basics(&plain, around, &path));
+        let image = plain.image.as_deref().unwrap_or_default();
+        if image.trim() != image {
+            let detail = "must not have leading or trailing whitespace";
+            faults.push(Cause::invalid(format!("{path}.image"), image, detail));
+        }
+        if !names.insert(&container.name) {
+            faults.push(Cause::duplicate(format!("{path}.name"), container.name.as_str()));
+        }
+        if let Some(target) = container.target_container_name.as_deref().filter(|t| !t.is_empty())
+            && !others.contains(target)
+        {
+            faults.push(Cause::not_found(format!("{path}.targetContainerName"), target));
+        }
+        let detail = "cannot be set for an Ephemeral Container";
+        let empty = ResourceRequirements::default();
+        let fields = [
+            ("ports", container.ports.as_ref().is_some_and(|ports| !ports.is_empty())),
+            ("resources", container.resources.as_ref().is_some_and(|given| *given != empty)),
+            ("resizePolicy", container.resize_policy.as_ref().is_some_and(|p| !p.is_empty())),
+            ("restartPolicy", container.restart_policy.is_some()),
+            ("livenessProbe", container.liveness_probe.is_some()),
+            ("readinessProbe", container.readiness_probe.is_some()),
+            ("startupProbe", container.startup_probe.is_some()),
+            ("lifecycle", container.lifecycle.is_some()),
+        ];
+        for (field, _) in fields.into_iter().filter(|(_, given)| *given) {
+            faults.push(Cause::forbidden(format!("{path}.{field}"), detail));
+        }
+        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+            let texts = [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)];
+            for (field, _) in texts.into_iter().filter(|(_, text)| filled(text.as_ref())) {
+                let path = format!("{path}.volumeMounts[{index}].{field}");
+                faults.push(Cause::forbidden(path, detail));
+            }
+        }
+    }
+    faults
+}
+
+/// An ephemeral container as far as it is like any other.
+fn as_container(container: &EphemeralContainer) -> Container {
+    Container {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        image_pull_policy: container.image_pull_policy.clone(),
+        termination_message_policy: container.termination_message_policy.clone(),
+        env: container.env.clone(),
+        env_from: container.env_from.clone(),
+        volume_mounts: container.volume_mounts.clone(),
+        volume_devices: container.volume_devices.clone(),
+        security_context: container.security_context.clone(),
+        ..Container::default()
+    }
 }
 
 fn ports(ports: &[ContainerPort], path: &str) -> Vec<Cause> {

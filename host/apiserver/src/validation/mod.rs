@@ -24,12 +24,14 @@ mod nulls;
 mod number;
 mod persistentvolume;
 mod persistentvolumeclaim;
+mod placement;
 mod pod;
 mod poddisruptionbudget;
 mod probe;
 mod rbac;
 mod resourcequota;
 mod resources;
+mod security;
 mod selector;
 mod service;
 mod statefulset;
@@ -77,7 +79,7 @@ pub(crate) use persistentvolume::{persistent_volume, persistent_volume_update};
 pub(crate) use persistentvolumeclaim::{
     persistent_volume_claim, persistent_volume_claim_status, persistent_volume_claim_update,
 };
-pub(crate) use pod::{pod, pod_status};
+pub(crate) use pod::{ephemeral_containers, pod, pod_create, pod_status};
 pub(crate) use poddisruptionbudget::{poddisruptionbudget, poddisruptionbudget_status};
 pub(crate) use rbac::{cluster_role, cluster_role_binding, role, role_binding, role_ref_update};
 pub(crate) use resourcequota::{resourcequota, resourcequota_status, resourcequota_update};

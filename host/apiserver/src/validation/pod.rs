@@ -1,11 +1,13 @@
 //! Pods, and the pod specs of templates.
 
+use std::collections::HashSet;
+
 use coracle_api::meta;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, TopologySpreadConstraint, Volume};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodResourceClaim, PodSpec, Volume};
 
 use super::container::{self, Surroundings};
 use super::meta::labels;
-use super::{all, filled, number, one_of, resources, selector, toleration, volume};
+use super::{all, filled, one_of, placement, resources, security, toleration, volume};
 use crate::error::Cause;
 
 /// The faults of a pod.
@@ -13,14 +15,73 @@ pub(crate) fn pod(pod: &Pod) -> Vec<Cause> {
     let none = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&none);
     let mut faults = pod_spec(spec, &[], "spec");
-    if has_ephemeral(spec) {
-        faults.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    let account = spec.service_account_name.as_deref().unwrap_or_default();
+    for (at, volume) in spec.volumes.iter().flatten().enumerate().filter(|_| account.is_empty()) {
+        let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter());
+        for (index, source) in sources.flatten().enumerate() {
+            if source.service_account_token.is_some() {
+                let path =
+                    format!("spec.volumes[{at}].projected.sources[{index}].serviceAccountToken");
+                let detail = "must not be specified when serviceAccountName is not set";
+                faults.push(Cause::forbidden(path, detail));
+            }
+        }
+    }
+    faults.extend(container::padded_images(&spec.containers, "spec.containers"));
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    faults.extend(container::padded_images(init, "spec.initContainers"));
+    let published = spec.containers.iter().enumerate().filter(|_| spec.host_network == Some(true));
+    for (at, container) in published {
+        for (index, port) in container.ports.iter().flatten().enumerate() {
+            let host_port = port.host_port.unwrap_or(0);
+            if host_port != port.container_port {
+                let path = format!("spec.containers[{at}].ports[{index}].hostPort");
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                faults.push(Cause::invalid(path, host_port, detail));
+            }
+        }
     }
     faults
 }
 
-fn has_ephemeral(spec: &PodSpec) -> bool {
-    spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty())
+/// The faults that a new pod may not have.
+pub(crate) fn pod_create(pod: &Pod) -> Vec<Cause> {
+    let Some(spec) = &pod.spec else { return vec![] };
+    let mut faults = vec![];
+    if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
+        faults.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    }
+    let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    if gated && filled(spec.node_name.as_ref()) {
+        let detail = "cannot be set until all schedulingGates have been cleared";
+        faults.push(Cause::forbidden("spec.nodeName", detail));
+    }
+    faults
+}
+
+/// The faults of a change of a pod's ephemeral containers: those that are there stay as they are.
+pub(crate) fn ephemeral_containers(new: &Pod, old: &Pod) -> Vec<Cause> {
+    let none = PodSpec::default();
+    let (spec, before) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
+    let mut faults = pod_spec(spec, &[], "spec");
+    let list = spec.ephemeral_containers.as_deref().unwrap_or_default();
+    let path = "spec.ephemeralContainers";
+    for old in before.ephemeral_containers.iter().flatten() {
+        match list.iter().enumerate().find(|(_, new)| new.name == old.name) {
+            None => {
+                let detail =
+                    format!("existing ephemeral containers {:?} may not be removed\n", old.name);
+                faults.push(Cause::forbidden(path, &detail));
+            }
+            Some((at, new)) if new != old => {
+                let detail =
+                    format!("existing ephemeral containers {:?} may not be changed\n", old.name);
+                faults.push(Cause::forbidden(format!("{path}[{at}]"), &detail));
+            }
+            Some(_) => {}
+        }
+    }
+    faults
 }
 
 /// The faults of a pod's spec. Pods of a StatefulSet get `further` volumes.
@@ -32,26 +93,41 @@ pub(super) fn pod_spec(spec: &PodSpec, further: &[Volume], path: &str) -> Vec<Ca
     let around = Surroundings {
         volumes: &all_volumes,
         grace: spec.termination_grace_period_seconds.unwrap_or(30),
+        restart: spec.restart_policy.as_deref().unwrap_or("Always"),
+        host_users: spec.host_users != Some(false),
+        claims: spec.resource_claims.as_deref().unwrap_or_default(),
     };
     let mut faults = volume::volumes(own_volumes, &at("volumes"));
+    faults.extend(resource_claims(around.claims, &at("resourceClaims")));
     faults.extend(container::containers(&spec.containers, &around, &at("containers")));
     let of_init = at("initContainers");
     faults.extend(container::init_containers(init, &spec.containers, &around, &of_init));
+    let list = spec.ephemeral_containers.as_deref().unwrap_or_default();
+    faults.extend(container::ephemeral(list, spec, &around, &at("ephemeralContainers")));
     let policies = &["Always", "OnFailure", "Never"];
     faults.extend(one_of(&at("restartPolicy"), spec.restart_policy.as_deref(), policies));
     let policies = &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     faults.extend(one_of(&at("dnsPolicy"), spec.dns_policy.as_deref(), policies));
     faults.extend(labels(spec.node_selector.as_ref(), &at("nodeSelector")));
-    for (index, gate) in spec.scheduling_gates.iter().flatten().enumerate() {
-        let path = format!("{}[{index}].name", at("schedulingGates"));
-        faults.extend(all(&path, &gate.name, meta::qualified_name(&gate.name)));
+    faults.extend(security::pod(spec, path));
+    if let Some(affinity) = &spec.affinity {
+        faults.extend(placement::affinity(affinity, &at("affinity")));
     }
+    faults.extend(placement::dns(spec, &at("dnsConfig")));
     for (index, gate) in spec.readiness_gates.iter().flatten().enumerate() {
         let path = format!("{}[{index}].conditionType", at("readinessGates"));
         faults.extend(all(&path, &gate.condition_type, meta::qualified_name(&gate.condition_type)));
     }
+    let mut gates = HashSet::new();
+    for (index, gate) in spec.scheduling_gates.iter().flatten().enumerate() {
+        let path = format!("{}[{index}]", at("schedulingGates"));
+        faults.extend(all(&path, &gate.name, meta::qualified_name(&gate.name)));
+        if !gates.insert(&gate.name) {
+            faults.push(Cause::duplicate(path, gate.name.as_str()));
+        }
+    }
     let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
-    faults.extend(spreads(constraints, &at("topologySpreadConstraints")));
+    faults.extend(placement::spreads(constraints, &at("topologySpreadConstraints")));
     let named = [
         ("serviceAccountName", &spec.service_account_name),
         ("nodeName", &spec.node_name),
@@ -93,22 +169,40 @@ pub(super) fn pod_spec(spec: &PodSpec, further: &[Volume], path: &str) -> Vec<Ca
     faults
 }
 
-fn spreads(constraints: &[TopologySpreadConstraint], path: &str) -> Vec<Cause> {
+fn resource_claims(claims: &[PodResourceClaim], path: &str) -> Vec<Cause> {
     let mut faults = vec![];
-    for (at, constraint) in constraints.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (at, claim) in claims.iter().enumerate() {
         let path = format!("{path}[{at}]");
-        faults.extend(number::positive(&format!("{path}.maxSkew"), Some(constraint.max_skew)));
-        let key = constraint.topology_key.as_str();
-        if key.is_empty() {
-            faults.push(Cause::required(format!("{path}.topologyKey"), "can not be empty"));
+        let of_name = format!("{path}.name");
+        if claim.name.is_empty() {
+            faults.push(Cause::required(of_name, ""));
+        } else if !names.insert(&claim.name) {
+            faults.push(Cause::duplicate(of_name, claim.name.as_str()));
         } else {
-            faults.extend(all(&format!("{path}.topologyKey"), key, meta::qualified_name(key)));
+            faults.extend(all(&of_name, &claim.name, meta::dns_1123_label(&claim.name)));
         }
-        let action = Some(constraint.when_unsatisfiable.as_str());
-        let actions = &["DoNotSchedule", "ScheduleAnyway"];
-        faults.extend(one_of(&format!("{path}.whenUnsatisfiable"), action, actions));
-        if let Some(labels) = &constraint.label_selector {
-            faults.extend(selector::label_selector(labels, &format!("{path}.labelSelector")));
+        let sources = [
+            ("resourceClaimName", &claim.resource_claim_name),
+            ("resourceClaimTemplateName", &claim.resource_claim_template_name),
+        ];
+        match sources.iter().filter(|(_, source)| source.is_some()).count() {
+            0 => {
+                let detail =
+                    "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                faults.push(Cause::wrong(path.as_str(), detail));
+            }
+            1 => {}
+            _ => {
+                let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                faults.push(Cause::wrong(path.as_str(), detail));
+            }
+        }
+        for (field, source) in sources {
+            if let Some(name) = source {
+                let complaints = meta::dns_1123_subdomain(name);
+                faults.extend(all(&format!("{path}.{field}"), name, complaints));
+            }
         }
     }
     faults
@@ -203,8 +297,8 @@ mod tests {
             ]})),
             [
                 "spec.containers[0].image: Required value",
-                "spec.containers[1].image: Invalid value: \" b\": must not have leading or trailing whitespace",
                 "spec.containers[1].name: Duplicate value: \"a\"",
+                "spec.containers[1].image: Invalid value: \" b\": must not have leading or trailing whitespace",
             ]
         );
         let found = faults(json!({
@@ -258,6 +352,88 @@ mod tests {
                 "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
                 "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
             ]
+        );
+    }
+
+    #[test]
+    fn everything_else() {
+        let with = |change: Value| {
+            let mut spec = json!({"containers": [{"name": "a", "image": "b"}]});
+            json_patch::merge(&mut spec, &change);
+            faults(spec)
+        };
+        let container = |rest: Value| {
+            let mut container = json!({"name": "a", "image": "b"});
+            json_patch::merge(&mut container, &rest);
+            json!({"containers": [container]})
+        };
+        for (spec, expected) in [
+            (
+                json!({"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "podAffinityTerm": {"topologyKey": "zone"}}]}}}),
+                &[][..],
+            ),
+            (
+                json!({"schedulingGates": [{"name": "a"}, {"name": "a"}]}),
+                &["spec.schedulingGates[1]: Duplicate value: \"a\""],
+            ),
+            (
+                json!({"resourceClaims": [{"name": "a"}]}),
+                &[
+                    "spec.resourceClaims[0]: Invalid value: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+                ],
+            ),
+            (
+                json!({"dnsPolicy": "None"}),
+                &[
+                    "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+                ],
+            ),
+            (
+                json!({"volumes": [{"name": "v", "nfs": {"server": "", "path": "x"}}]}),
+                &[
+                    "spec.volumes[0].nfs.server: Required value",
+                    "spec.volumes[0].nfs.path: Invalid value: \"x\": must be an absolute path",
+                ],
+            ),
+            (
+                container(
+                    json!({"ports": [{"containerPort": 1, "hostPort": 2}, {"containerPort": 3, "hostPort": 2}]}),
+                ),
+                &["spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//2\""],
+            ),
+            (
+                container(json!({"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "X"}]})),
+                &[
+                    "spec.containers[0].resizePolicy: Unsupported value: \"X\": supported values: \"NotRequired\", \"RestartContainer\"",
+                ],
+            ),
+            (
+                container(json!({"resources": {"claims": [{"name": "x"}]}})),
+                &["spec.containers[0].resources.claims[0].name: Not found: \"x\""],
+            ),
+            (
+                container(json!({"volumeDevices": [{"name": "x", "devicePath": "/a/.."}]})),
+                &[
+                    "spec.containers[0].volumeDevices[0].name: Not found: \"x\"",
+                    "spec.containers[0].volumeDevices[0].devicePath: Invalid value: \"/a/..\": can not contain backsteps ('..')",
+                ],
+            ),
+            (
+                container(json!({"securityContext": {"runAsUser": -1}})),
+                &[
+                    "spec.containers[0].securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+                ],
+            ),
+        ] {
+            assert_eq!(with(spec.clone()), expected, "{spec}");
+        }
+        let gated: Pod = object(
+            json!({"spec": {"containers": [], "nodeName": "n", "schedulingGates": [{"name": "a"}]}}),
+        );
+        assert_eq!(
+            lines(pod_create(&gated)),
+            ["spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"]
         );
     }
 

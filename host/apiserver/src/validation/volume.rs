@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use coracle_api::meta;
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Volume,
-    VolumeMount,
+    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource,
+    Volume, VolumeMount,
 };
 
 use super::container::{field_ref, resource_ref};
@@ -21,6 +21,31 @@ const HOST_PATH_TYPES: &[&str] = &[
     "Socket",
     "CharDevice",
     "BlockDevice",
+];
+
+/// What sources cannot do without. Those that have more rules are judged one by one.
+const WANTED: &[(&str, &[&str])] = &[
+    ("awsElasticBlockStore", &["volumeID"]),
+    ("azureDisk", &["diskName", "diskURI"]),
+    ("azureFile", &["secretName", "shareName"]),
+    ("cephfs", &["monitors"]),
+    ("cinder", &["volumeID"]),
+    ("csi", &["driver"]),
+    ("ephemeral", &["volumeClaimTemplate"]),
+    ("flexVolume", &["driver"]),
+    ("gcePersistentDisk", &["pdName"]),
+    ("gitRepo", &["repository"]),
+    ("glusterfs", &["endpoints", "path"]),
+    ("image", &["reference"]),
+    ("iscsi", &["targetPortal", "iqn"]),
+    ("nfs", &["server", "path"]),
+    ("photonPersistentDisk", &["pdID"]),
+    ("portworxVolume", &["volumeID"]),
+    ("quobyte", &["registry", "volume"]),
+    ("rbd", &["monitors", "image"]),
+    ("scaleIO", &["gateway", "system", "volumeName"]),
+    ("storageos", &["volumeName"]),
+    ("vsphereVolume", &["volumePath"]),
 ];
 
 /// Fields that files of the downward API may show.
@@ -65,6 +90,27 @@ fn source(volume: &Volume, path: &str) -> Vec<Cause> {
     for source in sources.iter().skip(1) {
         let path = format!("{path}.{source}");
         faults.push(Cause::forbidden(path, "may not specify more than 1 volume type"));
+    }
+    for (field, wanted) in WANTED {
+        let Some(given) = tree.get(*field) else { continue };
+        let path = format!("{path}.{field}");
+        for wanted in *wanted {
+            let missing = match given.get(*wanted) {
+                None | Some(serde_json::Value::Null) => true,
+                Some(serde_json::Value::String(text)) => text.is_empty(),
+                Some(serde_json::Value::Array(list)) => list.is_empty(),
+                Some(_) => false,
+            };
+            if missing {
+                faults.push(Cause::required(format!("{path}.{wanted}"), ""));
+            }
+        }
+    }
+    if let Some(nfs) =
+        volume.nfs.as_ref().filter(|nfs| !nfs.path.is_empty() && !nfs.path.starts_with('/'))
+    {
+        let detail = "must be an absolute path";
+        faults.push(Cause::invalid(format!("{path}.nfs.path"), nfs.path.as_str(), detail));
     }
     if let Some(size) = volume.empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref()) {
         faults.extend(resources::quantity(size, &format!("{path}.emptyDir.sizeLimit")));
@@ -130,7 +176,7 @@ pub(super) fn no_backsteps(text: &str, path: &str) -> Option<Cause> {
 }
 
 /// A path below a mount, which may not lead out of it.
-fn relative(text: &str, path: &str) -> Vec<Cause> {
+pub(super) fn relative(text: &str, path: &str) -> Vec<Cause> {
     let absolute = text.starts_with('/');
     let absolute = absolute.then(|| Cause::invalid(path, text, "must be a relative path"));
     absolute.into_iter().chain(no_backsteps(text, path)).collect()
@@ -261,6 +307,51 @@ pub(super) fn mounts(mounts: &[VolumeMount], volumes: &[Volume], path: &str) -> 
         if !known.contains(&propagation) {
             let path = format!("{path}.mountPropagation");
             faults.push(Cause::not_supported(path, propagation, known));
+        }
+    }
+    faults
+}
+
+/// Where a container has the pod's `volumes` as raw devices.
+pub(super) fn devices(container: &Container, volumes: &[Volume], path: &str) -> Vec<Cause> {
+    let mut faults = vec![];
+    let devices = container.volume_devices.as_deref().unwrap_or_default();
+    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+    let (mut names, mut places) = (HashSet::new(), HashSet::new());
+    for (at, device) in devices.iter().enumerate() {
+        let (name, place) = (device.name.as_str(), device.device_path.as_str());
+        let of_name = format!("{path}[{at}].name");
+        let of_place = format!("{path}[{at}].devicePath");
+        required(Some(name), &of_name, &mut faults);
+        if !names.insert(name) {
+            faults.push(Cause::invalid(of_name.as_str(), name, "must be unique"));
+        }
+        match volumes.iter().find(|volume| volume.name == name) {
+            None => faults.push(Cause::not_found(of_name.as_str(), name)),
+            Some(volume)
+                if volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() => {}
+            Some(_) => {
+                let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                faults.push(Cause::invalid(of_name.as_str(), name, detail));
+            }
+        }
+        required(Some(place), &of_place, &mut faults);
+        if places.contains(place) {
+            faults.push(Cause::invalid(of_place.as_str(), place, "must be unique"));
+        }
+        if no_backsteps(place, &of_place).is_some() {
+            let detail = "can not contain backsteps ('..')";
+            faults.push(Cause::invalid(of_place.as_str(), place, detail));
+        } else {
+            places.insert(place);
+        }
+        if mounts.iter().any(|mount| mount.name == name) {
+            let detail = "must not already exist in volumeMounts";
+            faults.push(Cause::invalid(of_name, name, detail));
+        }
+        if mounts.iter().any(|mount| mount.mount_path == place) {
+            let detail = "must not already exist as a path in volumeMounts";
+            faults.push(Cause::invalid(of_place, place, detail));
         }
     }
     faults

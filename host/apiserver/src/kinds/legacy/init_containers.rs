@@ -24,6 +24,9 @@ fn read(meta: &mut ObjectMeta, spec: &mut Option<PodSpec>) -> Result<(), String>
         .iter()
         .filter_map(|name| annotations.remove(*name).map(|text| (name, text)))
         .collect();
+    if annotations.is_empty() {
+        meta.annotations = None;
+    }
     // The field holds where it is given: it is what the annotations became.
     let spec = spec.get_or_insert_default();
     let Some((name, text)) = given.first().filter(|_| spec.init_containers.is_none()) else {

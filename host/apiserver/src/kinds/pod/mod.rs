@@ -98,6 +98,10 @@ impl Strategy for Pod {
         validation::pod(self)
     }
 
+    fn validate_create(&self) -> Vec<Cause> {
+        validation::pod_create(self)
+    }
+
     fn validate_update(&self, old: &Self, part: Part) -> Vec<Cause> {
         match part {
             Part::Main => update::validate(self, old),

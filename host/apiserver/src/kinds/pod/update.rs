@@ -33,6 +33,10 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<Cause> {
             if image.is_empty() {
                 faults.push(Cause::required(format!("{path}[{at}].image"), ""));
             }
+            if image.trim() != image {
+                let detail = "must not have leading or trailing whitespace";
+                faults.push(Cause::invalid(format!("{path}[{at}].image"), image, detail));
+            }
         }
     }
     faults.extend(deadline(new, old));
@@ -42,6 +46,16 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<Cause> {
         let path = "spec.tolerations";
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         faults.push(Cause::forbidden(path, detail));
+    }
+    let kept = old.scheduling_gates.as_deref().unwrap_or_default();
+    for (at, gate) in new.scheduling_gates.iter().flatten().enumerate() {
+        if !kept.contains(gate) {
+            let path = format!("spec.schedulingGates[{at}].name");
+            let name = &gate.name;
+            let detail =
+                format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            faults.push(Cause::forbidden(path, &detail));
+        }
     }
     if changeable_as(new, old) != *old {
         faults.push(Cause::forbidden("spec", FORBIDDEN));
