@@ -7,7 +7,7 @@ use bytes::Bytes;
 use harness::Cluster;
 
 use crate::baseline;
-use crate::load::{Made, Target, connector, run};
+use crate::load::{Made, Target, connector, get, run};
 use crate::table::{against, heading, row};
 
 const TIME: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub(crate) fn target(cluster: &Cluster) -> Result<Target> {
 }
 
 /// A ConfigMap of about 1 KiB.
-fn configmap(name: &str) -> Bytes {
+pub(crate) fn configmap(name: &str) -> Bytes {
     Bytes::from(format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"key":"{}"}}}}"#,
         "x".repeat(1024)
@@ -33,11 +33,12 @@ fn create(run: &'static str) -> impl Fn(usize) -> Made + Clone + Send + Sync + '
         method: "POST",
         path: CONFIGMAPS.to_owned(),
         body: configmap(&format!("{run}-{number}")),
+        accept: "application/json",
     }
 }
 
-fn get(path: String) -> impl Fn(usize) -> Made + Clone + Send + Sync + 'static {
-    move |_| Made { method: "GET", path: path.clone(), body: Bytes::new() }
+fn read(path: String) -> impl Fn(usize) -> Made + Clone + Send + Sync + 'static {
+    move |_| get(path.clone())
 }
 
 /// Measures the API server.
@@ -53,12 +54,12 @@ pub(crate) async fn measure(cluster: &Cluster) -> Result<()> {
         against(&format!("create ConfigMap of 1 KiB, {connections} connections"), &made, &base);
     }
     for connections in [1, 64] {
-        let base = run(&bare, connections, TIME, get("/".into())).await?;
-        let read = run(&server, connections, TIME, get(format!("{CONFIGMAPS}/one-0"))).await?;
+        let base = run(&bare, connections, TIME, read("/".into())).await?;
+        let read = run(&server, connections, TIME, read(format!("{CONFIGMAPS}/one-0"))).await?;
         row(&format!("baseline: GET, {connections} connections"), &base);
         against(&format!("get ConfigMap, {connections} connections"), &read, &base);
     }
-    let page = run(&server, 4, TIME, get(format!("{CONFIGMAPS}?limit=500"))).await?;
+    let page = run(&server, 4, TIME, read(format!("{CONFIGMAPS}?limit=500"))).await?;
     row("list a page of 500, 4 connections", &page);
     Ok(())
 }

@@ -16,6 +16,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::load::{Target, connector};
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    // `/<number>` is answered with so many bytes.
+    if let Some(size) = request.uri().path().get(1..).and_then(|size| size.parse().ok()) {
+        return Ok(Response::new(Full::new(vec![b'x'; size].into())));
+    }
     let body = request.into_body().collect().await?.to_bytes();
     Ok(Response::new(Full::new(if body.is_empty() {
         Bytes::from_static(b"hello\n")
@@ -24,7 +28,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
     })))
 }
 
-/// A server that sends a request's body back, in a process of this one's threads.
+/// A server that sends a request's body back, or as many bytes as its path says, in a process of this one's threads.
 pub(crate) async fn serve(tls: bool) -> Result<Target> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();

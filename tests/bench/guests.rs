@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use harness::{Cluster, module};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -13,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::baseline;
-use crate::load::{Made, Target, run};
+use crate::load::{Target, get, run};
 use crate::table::{Figures, against, heading, row};
 
 fn pod(name: &str) -> Result<Pod> {
@@ -123,7 +122,7 @@ pub(crate) async fn http(cluster: &Cluster) -> Result<()> {
     let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
     let services: Api<Service> = Api::default_namespaced(client);
     let bare = baseline::serve(false).await?;
-    let make = |_| Made { method: "GET", path: "/".into(), body: Bytes::new() };
+    let make = |_| get("/");
     let base = run(&bare, 32, Duration::from_secs(5), make).await?;
     row("baseline: bare hyper, 32 connections", &base);
     for mode in ["reuse", "fresh"] {

@@ -41,7 +41,7 @@ pub(crate) fn connector(ca: &str) -> Result<TlsConnector> {
 type Sender = http1::SendRequest<Full<Bytes>>;
 
 impl Target {
-    async fn connect(&self) -> Result<Sender> {
+    pub(crate) async fn connect(&self) -> Result<Sender> {
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
         let sender = match &self.tls {
@@ -61,12 +61,13 @@ impl Target {
         Ok(sender)
     }
 
-    fn request(&self, request: &Made) -> Result<Request<Full<Bytes>>> {
+    pub(crate) fn request(&self, request: &Made) -> Result<Request<Full<Bytes>>> {
         let mut builder = Request::builder()
             .method(request.method)
             .uri(&request.path)
             .header("host", &self.address)
-            .header("content-type", "application/json");
+            .header("content-type", "application/json")
+            .header("accept", request.accept);
         if !self.token.is_empty() {
             builder = builder.header("authorization", format!("Bearer {}", self.token));
         }
@@ -82,6 +83,13 @@ pub(crate) struct Made {
     pub(crate) path: String,
     /// The body; empty for none.
     pub(crate) body: Bytes,
+    /// The media type of the answer.
+    pub(crate) accept: &'static str,
+}
+
+/// A request for what stands at `path`.
+pub(crate) fn get(path: impl Into<String>) -> Made {
+    Made { method: "GET", path: path.into(), body: Bytes::new(), accept: "application/json" }
 }
 
 /// Keeps `connections` busy for `time` with what `make` makes of a running number.

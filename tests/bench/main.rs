@@ -7,6 +7,7 @@ mod baseline;
 mod guests;
 mod load;
 mod machine;
+mod scale;
 mod table;
 
 use anyhow::Result;
@@ -28,6 +29,11 @@ async fn run() -> Result<()> {
     if wanted("api") {
         let cluster = Cluster::start().await?;
         api::measure(&cluster).await?;
+        cluster.stop().await?;
+    }
+    if wanted("scale") {
+        let cluster = Cluster::start().await?;
+        scale::measure(&cluster).await?;
         cluster.stop().await?;
     }
     if wanted("pods") {

@@ -11,6 +11,7 @@ mod limits;
 mod modules;
 mod objects;
 mod operator;
+mod protobuf;
 mod rollouts;
 mod walk;
 mod workloads;

@@ -5,7 +5,7 @@
 
 mod read;
 mod schema;
-mod wire;
+pub(crate) mod wire;
 mod write;
 
 pub(crate) use read::{Decoded, decode};

@@ -4,7 +4,7 @@ use super::{Malformed, Result};
 
 /// One field as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wire<'a> {
+pub(crate) enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -12,18 +12,18 @@ pub(super) enum Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    pub(super) fn bytes(self) -> Result<&'a [u8]> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8]> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(Malformed::Wire("wrong wire type")),
         }
     }
 
-    pub(super) fn text(self) -> Result<&'a str> {
+    pub(crate) fn text(self) -> Result<&'a str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Wire("invalid UTF-8"))
     }
 
-    pub(super) fn varint(self) -> Result<u64> {
+    pub(crate) fn varint(self) -> Result<u64> {
         match self {
             Self::Varint(number) => Ok(number),
             _ => Err(Malformed::Wire("wrong wire type")),
@@ -31,17 +31,17 @@ impl<'a> Wire<'a> {
     }
 }
 
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 const SHORT: Malformed = Malformed::Wire("unexpected EOF");
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// The next field and its number.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>> {
         let Some(tag) = self.varint()? else { return Ok(None) };
         let wire = match tag & 7 {
             0 => Wire::Varint(self.varint()?.ok_or(SHORT)?),
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number, unless nothing is left.
-    pub(super) fn varint(&mut self) -> Result<Option<u64>> {
+    pub(crate) fn varint(&mut self) -> Result<Option<u64>> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes a number.
-pub(super) fn varint(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 128 {
         out.push((number & 127) as u8 | 128);
         number >>= 7;
@@ -96,26 +96,26 @@ fn tag(number: u32, wire: u64, out: &mut Vec<u8>) {
 }
 
 /// Writes a field that holds a number.
-pub(super) fn integer(field: u32, number: u64, out: &mut Vec<u8>) {
+pub(crate) fn integer(field: u32, number: u64, out: &mut Vec<u8>) {
     tag(field, 0, out);
     varint(number, out);
 }
 
 /// Writes a field that holds a floating-point number.
-pub(super) fn float(field: u32, number: f64, out: &mut Vec<u8>) {
+pub(crate) fn float(field: u32, number: f64, out: &mut Vec<u8>) {
     tag(field, 1, out);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Writes a field that holds bytes.
-pub(super) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     tag(field, 2, out);
     varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
 
 /// Begins a field whose length is not known yet. The answer is for [`close`].
-pub(super) fn open(field: u32, out: &mut Vec<u8>) -> usize {
+pub(crate) fn open(field: u32, out: &mut Vec<u8>) -> usize {
     tag(field, 2, out);
     // Most lengths take one byte; close makes room for longer ones.
     out.push(0);
@@ -123,7 +123,7 @@ pub(super) fn open(field: u32, out: &mut Vec<u8>) -> usize {
 }
 
 /// Ends the field that began there.
-pub(super) fn close(start: usize, out: &mut Vec<u8>) {
+pub(crate) fn close(start: usize, out: &mut Vec<u8>) {
     let length = out.len() - start;
     if let (Ok(length @ 0..128), Some(place)) = (u8::try_from(length), out.get_mut(start - 1)) {
         *place = length;

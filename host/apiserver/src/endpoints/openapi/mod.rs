@@ -2,6 +2,7 @@
 //! what its fields mean, and how its lists are merged. Made when first asked for; when the table has
 //! changed, what has changed of it is made again.
 
+mod binary;
 mod paths;
 mod schemas;
 
@@ -69,6 +70,8 @@ pub(crate) struct Documents {
     kinds: Vec<Arc<dyn Kind>>,
     /// Few ask for it, and it is large.
     v2: OnceLock<Document>,
+    /// Its protobuf form.
+    v2_binary: OnceLock<Bytes>,
     v3_index: Document,
     /// By `api/v1`, `apis/apps/v1`, ...
     v3: BTreeMap<String, Version>,
@@ -111,6 +114,7 @@ impl Documents {
         Ok(Self {
             kinds: kinds.to_vec(),
             v2: OnceLock::new(),
+            v2_binary: OnceLock::new(),
             v3_index: Document::new(&index)?,
             v3,
         })
@@ -122,6 +126,19 @@ impl Documents {
         }
         let made = Document::new(&document(&self.kinds, Form::V2))?;
         Ok(self.v2.get_or_init(|| made))
+    }
+
+    fn v2_binary(&self) -> Result<Bytes> {
+        if let Some(made) = self.v2_binary.get() {
+            return Ok(made.clone());
+        }
+        let document: Value =
+            serde_json::from_slice(&self.v2()?.bytes).map_err(ApiError::internal)?;
+        let (made, unknown) = binary::write(&document);
+        if !unknown.is_empty() {
+            tracing::error!(?unknown, "the protobuf form of OpenAPI v2 lacks some fields");
+        }
+        Ok(self.v2_binary.get_or_init(|| made.into()).clone())
     }
 
     /// The answer for `/openapi/v2`, `/openapi/v3` and what is below; `segments` begin with
@@ -142,12 +159,15 @@ impl Documents {
             _ => return Err(ApiError::no_such_path()),
         };
         let wanted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        if !wanted.is_none_or(accepts_json) {
-            return Err(not_acceptable(false));
-        }
-        let mut response = Response::new(Body::from(document.bytes.clone()));
+        let v2 = matches!(segments, [_, "v2"]);
+        let (body, media) = match chosen(wanted.unwrap_or_default(), v2) {
+            Some(Chosen::Json) => (document.bytes.clone(), "application/json"),
+            Some(Chosen::Binary) => (self.v2_binary()?, BINARY),
+            None => return Err(not_acceptable(false)),
+        };
+        let mut response = Response::new(Body::from(body));
         let answered = response.headers_mut();
-        answered.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answered.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
         let for_good = hash.is_some_and(|hash| hash == document.hash);
         let keep = if for_good { FOR_GOOD } else { "no-cache, private" };
         answered.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
@@ -155,10 +175,25 @@ impl Documents {
     }
 }
 
-/// Documents are JSON; the protobuf form is not offered, and clients ask for JSON beside it.
-fn accepts_json(accept: &str) -> bool {
-    let json = |media: &str| matches!(media, "application/json" | "application/*" | "*/*" | "");
-    accept.is_empty() || clauses(accept).iter().any(|clause| json(clause.media))
+/// What the protobuf form of OpenAPI v2 is called now; it was asked for with an `@` before.
+const BINARY: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const BINARY_BEFORE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+enum Chosen {
+    Json,
+    Binary,
+}
+
+/// The first form that the caller accepts and the document has.
+fn chosen(accept: &str, v2: bool) -> Option<Chosen> {
+    if accept.is_empty() {
+        return Some(Chosen::Json);
+    }
+    clauses(accept).iter().find_map(|clause| match clause.media {
+        "application/json" | "application/*" | "*/*" => Some(Chosen::Json),
+        BINARY | BINARY_BEFORE if v2 => Some(Chosen::Binary),
+        _ => None,
+    })
 }
 
 /// Where a kind's version is served: `api/v1` or `apis/apps/v1`.

@@ -102,5 +102,37 @@ fn answers() {
     assert!(documents.answer(&["openapi", "v3", "apis", "x"], None, &headers).is_err());
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     headers.insert(header::ACCEPT, HeaderValue::from_static(protobuf));
-    assert!(documents.answer(&["openapi", "v2"], None, &headers).is_err());
+    assert!(documents.answer(&["openapi", "v3"], None, &headers).is_err());
+}
+
+#[test]
+fn the_second_version_has_a_protobuf_form() {
+    let documents = documents();
+    let document = json(documents.v2().unwrap());
+    let (made, unknown) = binary::write(&document);
+    assert_eq!(unknown, Vec::<String>::new());
+    assert!(made.len() < documents.v2().unwrap().bytes.len());
+    // The names of the definitions, in their place: field 9, pairs in its field 1, names in theirs.
+    let mut names = vec![];
+    for definitions in fields(&made, 9) {
+        for pair in fields(definitions, 1) {
+            names.extend(fields(pair, 1).map(|name| String::from_utf8(name.to_vec()).unwrap()));
+        }
+    }
+    let expected: Vec<_> = document["definitions"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, expected);
+    let mut headers = HeaderMap::new();
+    let accept = HeaderValue::from_static(BINARY_BEFORE);
+    headers.insert(header::ACCEPT, accept);
+    let answer = documents.answer(&["openapi", "v2"], None, &headers).unwrap();
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], BINARY);
+    assert!(documents.answer(&["openapi", "v3"], None, &headers).is_err());
+}
+
+/// The messages in a field of a message.
+fn fields(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
+    let mut reader = crate::protobuf::wire::Reader::new(message);
+    std::iter::from_fn(move || reader.next().unwrap())
+        .filter(move |(found, _)| *found == number)
+        .map(|(_, wire)| wire.bytes().unwrap())
 }
