@@ -84,7 +84,8 @@ impl ApiServer {
     /// Makes the objects that every cluster has, where they are missing.
     pub async fn bootstrap(&self) -> Result<(), kube::Error> {
         let own = Identity::master("system:apiserver");
-        bootstrap::run(&crate::client(self.router(), own, "default")).await
+        let client = crate::client(self.router(), own, "default");
+        bootstrap::run(&client, &self.0.registry.table()).await
     }
 
     /// Turns readiness off and ends every watch. Other requests are still served.

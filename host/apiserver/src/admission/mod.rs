@@ -1,6 +1,7 @@
 //! What is checked of, and added to, every write whatever its kind: one plugin a file, in the
 //! order of one list. Plugins may read the store; they never write.
 
+mod certificates;
 mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
@@ -134,6 +135,8 @@ impl Default for Admission {
             Box::new(tolerations::DefaultTolerationSeconds),
             Box::new(default_class::DefaultStorageClass),
             Box::new(runtime_class::RuntimeClass),
+            Box::new(certificates::CertificateRequester),
+            Box::new(certificates::CertificateSubjectRestriction),
             Box::new(default_class::DefaultIngressClass),
             Box::new(resource_quota::ResourceQuota::default()),
             // No plugin of Kubernetes', but done at the same moment: after whatever changes objects.

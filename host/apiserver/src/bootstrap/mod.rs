@@ -2,6 +2,9 @@
 //! where they are missing. What people have made of one of them since stays as it is. Goes through
 //! the API like everybody; imports nothing but the kinds' types.
 
+mod apiservices;
+pub(crate) mod flowcontrol;
+
 use std::fmt::Debug;
 
 use coracle_api::clock;
@@ -16,14 +19,22 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::authz::policy;
-use crate::registry::{SERVICE_RANGE, seconds};
+use crate::registry::{SERVICE_RANGE, Table, seconds};
 use crate::validation::SYSTEM_PRIORITIES;
 
 /// Makes what is missing.
-pub(crate) async fn run(client: &Client) -> kube::Result<()> {
+pub(crate) async fn run(client: &Client, table: &Table) -> kube::Result<()> {
     policy::reconcile(client).await?;
-    ensure(client, priority_classes()).await?;
-    service_range(client).await
+    // What is made at once shares the store's commits.
+    futures::future::try_join5(
+        ensure(client, priority_classes()),
+        ensure(client, flowcontrol::priority_levels()),
+        ensure(client, flowcontrol::flow_schemas()),
+        ensure(client, apiservices::local(table)),
+        service_range(client),
+    )
+    .await
+    .map(drop)
 }
 
 fn named(name: &str) -> ObjectMeta {
@@ -75,7 +86,6 @@ where
         + Clone
         + Debug,
 {
-    // Creations at once share the store's commits.
     futures::future::try_join_all(objects.iter().map(|object| create(client, object)))
         .await
         .map(drop)

@@ -1,6 +1,7 @@
 //! One verb or view a file: from a routed request to its answer. Knows HTTP; leaves to `registry`
 //! what happens to objects.
 
+mod approval;
 mod binding;
 mod body;
 mod compression;
@@ -109,6 +110,9 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
         ("status", Verb::Get) => get::get(&call, &*kind).await,
         ("status", Verb::Update) => update::update(&call, &*kind, Part::Status, body).await,
         ("status", _) => patch::patch(&call, &*kind, Part::Status, body).await,
+        ("approval", Verb::Get) => get::get(&call, &*kind).await,
+        ("approval", Verb::Update) => approval::update(&call, &*kind, body).await,
+        ("approval", _) => approval::patch(&call, &*kind, body).await,
         ("scale", Verb::Get) => scale::get(&call, &*kind).await,
         ("scale", Verb::Update) => scale::update(&call, &*kind, body).await,
         ("scale", _) => scale::patch(&call, &*kind, body).await,

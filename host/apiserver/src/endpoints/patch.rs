@@ -51,6 +51,18 @@ pub(super) struct Patching<'a> {
     pub(super) validation: FieldValidation,
 }
 
+impl<'a> Patching<'a> {
+    pub(super) async fn read(
+        call: &'a Call,
+        kind: &'a dyn Kind,
+        options: &WriteOptions,
+        body: Body,
+    ) -> Result<Self> {
+        let patch = Patch::read(call, body).await?;
+        Ok(Self { call, kind, patch, validation: options.field_validation })
+    }
+}
+
 #[async_trait]
 impl Change for Patching<'_> {
     async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
@@ -97,9 +109,7 @@ pub(super) async fn patch(
 ) -> Result<Response<Body>> {
     let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "PatchOptions")?;
-    let patch = Patch::read(call, body).await?;
-    let validation = options.field_validation;
-    let mut patching = Patching { call, kind, patch, validation };
+    let mut patching = Patching::read(call, kind, &options, body).await?;
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;
     let (written, _) = registry::update(write, name, Some(part), &mut patching).await?;

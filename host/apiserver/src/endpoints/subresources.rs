@@ -21,6 +21,9 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource<'_>> {
     let names = kind.names();
     let ApiResource { kind: own, group, version, .. } = names;
     let mut found = vec![];
+    if &**group == "certificates.k8s.io" && &*names.plural == "certificatesigningrequests" {
+        found.push(Subresource { name: "approval", kind: own, group, version, verbs: CHANGED });
+    }
     if group.is_empty() && &*names.plural == "pods" {
         found.push(Subresource {
             name: "binding",

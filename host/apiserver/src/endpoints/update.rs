@@ -14,6 +14,20 @@ use crate::registry::{self, Change, Kind, Object, Part};
 /// An object that takes the place of another.
 pub(super) struct Replace(pub(super) Box<dyn Object>);
 
+impl Replace {
+    pub(super) async fn read(
+        call: &Call,
+        kind: &dyn Kind,
+        options: &WriteOptions,
+        body: Body,
+    ) -> Result<Self> {
+        let json = body::json(call, body).await?;
+        let mut object = decode(kind, &json, options.field_validation, &call.warnings).await?;
+        same_object(call, &mut *object)?;
+        Ok(Self(object))
+    }
+}
+
 #[async_trait]
 impl Change for Replace {
     async fn apply(&mut self, _entry: &Entry, _old: &dyn Object) -> Result<Box<dyn Object>> {
@@ -33,13 +47,10 @@ pub(super) async fn update(
 ) -> Result<Response<Body>> {
     let output = call.output(kind.names())?;
     let options = WriteOptions::read(&call.params, "UpdateOptions")?;
-    let json = body::json(call, body).await?;
-    let mut object = decode(kind, &json, options.field_validation, &call.warnings).await?;
-    same_object(call, &mut *object)?;
+    let mut replace = Replace::read(call, kind, &options, body).await?;
     let name = &call.target.name;
     let write = call.write(kind, options.dry_run);
-    let (written, created) =
-        registry::update(write, name, Some(part), &mut Replace(object)).await?;
+    let (written, created) = registry::update(write, name, Some(part), &mut replace).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     respond::object(kind, status, output, written).await
 }

@@ -3,6 +3,9 @@
 //! must obey stand in [`crate::validation`]. Knows nothing of HTTP or the store.
 
 mod address;
+mod admissionregistration;
+mod apiservice;
+mod certificatesigningrequest;
 mod class;
 mod configmap;
 mod controllerrevision;
@@ -13,6 +16,7 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod event;
+mod flowcontrol;
 mod generation;
 mod horizontalpodautoscaler;
 mod ingress;
@@ -43,11 +47,16 @@ mod table;
 use std::sync::Arc;
 
 use coracle_api::module::Module;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, MutatingWebhookConfiguration,
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
 };
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume,
@@ -55,6 +64,7 @@ use k8s_openapi::api::core::v1::{
     ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use k8s_openapi::api::networking::v1::{
     IPAddress, Ingress, IngressClass, NetworkPolicy, ServiceCIDR,
 };
@@ -66,9 +76,11 @@ use k8s_openapi::api::storage::v1::{
     CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::registry::{Builtin, Kind};
 
+pub(crate) use certificatesigningrequest::date_conditions;
 pub(crate) use job::{CONTROLLER_UID, JOB_NAME};
 pub(crate) use table::{AGE, NAME, NAME_AND_AGE, name_and_age};
 
@@ -90,6 +102,13 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Secret>::kind(),
         Builtin::<ServiceAccount>::kind(),
         Builtin::<Service>::kind(),
+        Builtin::<MutatingAdmissionPolicy>::kind(),
+        Builtin::<MutatingAdmissionPolicyBinding>::kind(),
+        Builtin::<MutatingWebhookConfiguration>::kind(),
+        Builtin::<ValidatingAdmissionPolicy>::kind(),
+        Builtin::<ValidatingAdmissionPolicyBinding>::kind(),
+        Builtin::<ValidatingWebhookConfiguration>::kind(),
+        Builtin::<APIService>::kind(),
         Builtin::<ControllerRevision>::kind(),
         Builtin::<DaemonSet>::kind(),
         Builtin::<CustomResourceDefinition>::kind(),
@@ -100,9 +119,12 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Arc::new(horizontalpodautoscaler::v1()),
         Builtin::<CronJob>::kind(),
         Builtin::<Job>::kind(),
+        Builtin::<CertificateSigningRequest>::kind(),
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),
+        Builtin::<FlowSchema>::kind(),
+        Builtin::<PriorityLevelConfiguration>::kind(),
         Builtin::<IngressClass>::kind(),
         Builtin::<Ingress>::kind(),
         Builtin::<IPAddress>::kind(),

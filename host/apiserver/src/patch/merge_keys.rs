@@ -52,14 +52,27 @@ impl Field {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schema(Option<&'static HashMap<String, Field>>);
 
+/// How a kind's definition is called in OpenAPI documents: `io.k8s.api.apps.v1.Deployment`, or
+/// `dev.coracle.v1.Module`.
+pub(crate) fn definition(group: &str, version: &str, kind: &str) -> String {
+    let package = match group {
+        "" => "io.k8s.api.core".to_owned(),
+        "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration".to_owned(),
+        "apiextensions.k8s.io" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned()
+        }
+        group if !group.contains('.') || group.ends_with(".k8s.io") => {
+            format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group))
+        }
+        group => group.rsplit('.').collect::<Vec<_>>().join("."),
+    };
+    format!("{package}.{version}.{kind}")
+}
+
 impl Schema {
     /// The schema of a kind of Kubernetes' own.
     pub(crate) fn of_kind(group: &str, version: &str, kind: &str) -> Option<Self> {
-        let package = match group {
-            "" => "core",
-            group => group.split('.').next().unwrap_or(group),
-        };
-        Self::of_definition(&format!("io.k8s.api.{package}.{version}.{kind}"))
+        Self::of_definition(&definition(group, version, kind))
     }
 
     /// The schema of a definition of Kubernetes' OpenAPI document, as in

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, Reason};
 
-pub(crate) use merge_keys::{Field, Schema};
+pub(crate) use merge_keys::{Field, Schema, definition};
 
 /// The formats of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

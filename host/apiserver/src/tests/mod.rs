@@ -3,11 +3,13 @@
 mod access;
 mod admission;
 mod apiextensions;
+mod certificates;
 mod classes;
 mod client;
 mod deletion;
 mod lists;
 mod networking;
+mod policies;
 mod protobuf;
 mod rbac;
 mod services;

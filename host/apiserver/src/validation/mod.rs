@@ -2,6 +2,9 @@
 //! and sentences (`k8s.io/kubernetes/pkg/apis/*/validation`). Knows no verbs and no store.
 
 mod address;
+mod admissionregistration;
+mod apiservice;
+mod certificates;
 mod class;
 mod container;
 mod cronjob;
@@ -10,6 +13,7 @@ mod daemonset;
 mod data;
 mod endpoints;
 mod event;
+mod flowcontrol;
 mod horizontalpodautoscaler;
 mod ingress;
 mod job;
@@ -40,6 +44,7 @@ mod strict;
 mod template;
 mod toleration;
 mod volume;
+mod webhook_client;
 mod workload;
 
 use serde::Serialize;
@@ -48,6 +53,17 @@ use crate::error::Cause;
 
 pub(crate) use address::{
     ip_address, ip_address_name, ip_address_update, service_cidr, service_cidr_update,
+};
+pub(crate) use admissionregistration::{
+    mutating_admission_policy, mutating_admission_policy_binding, mutating_webhook_configuration,
+    validating_admission_policy, validating_admission_policy_binding,
+    validating_admission_policy_status, validating_webhook_configuration,
+};
+pub(crate) use apiservice::{api_service, api_service_status};
+#[cfg(test)]
+pub(crate) use certificates::tests::request as certificate_request;
+pub(crate) use certificates::{
+    Setting, certificate_signing_request, certificate_signing_request_update,
 };
 pub(crate) use class::{
     SYSTEM_PRIORITIES, priority_class, priority_class_update, runtime_class, runtime_class_update,
@@ -63,6 +79,9 @@ pub(crate) use daemonset::{daemonset, daemonset_status};
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
 pub(crate) use event::{event, lease};
+pub(crate) use flowcontrol::{
+    flow_schema, flow_schema_status, priority_level, priority_level_status,
+};
 pub(crate) use horizontalpodautoscaler::{horizontalpodautoscaler, horizontalpodautoscaler_status};
 pub(crate) use ingress::{
     ingress, ingress_class, ingress_class_update, ingress_create, ingress_status,

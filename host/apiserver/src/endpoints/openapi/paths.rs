@@ -169,6 +169,9 @@ pub(super) fn of_kind(
         let everywhere = Subject { id: format!("{name}ForAllNamespaces"), ..subject("") };
         add(&format!("/{root}/{plural}"), &everywhere, &[Action::List]);
     }
+    if (group, name) == ("certificates.k8s.io", "CertificateSigningRequest") {
+        add(&format!("{one}/approval"), &subject("Approval"), &part);
+    }
     if names.status {
         add(&format!("{one}/status"), &subject("Status"), &part);
     }
@@ -188,9 +191,9 @@ pub(super) fn of_kind(
     paths
 }
 
-/// `discovery` of `discovery.k8s.io`, all of other groups.
+/// `rbac.authorization` of `rbac.authorization.k8s.io`, all of other groups.
 fn short(group: &str) -> &str {
-    if is_kubernetes(group) { group.split('.').next().unwrap_or(group) } else { group }
+    group.strip_suffix(".k8s.io").unwrap_or(group)
 }
 
 /// `CoracleDev` of `coracle.dev`.

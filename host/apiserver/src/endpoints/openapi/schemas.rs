@@ -38,21 +38,7 @@ pub(super) struct Definitions {
 
 /// `io.k8s.api.apps.v1.Deployment`, or `dev.coracle.v1.Module`.
 pub(super) fn definition(names: &ApiResource) -> String {
-    let ApiResource { group, version, kind, .. } = names;
-    match &**group {
-        "" => format!("io.k8s.api.core.{version}.{kind}"),
-        "apiextensions.k8s.io" => {
-            format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}")
-        }
-        group if is_kubernetes(group) => {
-            let package = group.split('.').next().unwrap_or(group);
-            format!("io.k8s.api.{package}.{version}.{kind}")
-        }
-        group => {
-            let reversed: Vec<_> = group.rsplit('.').collect();
-            format!("{}.{version}.{kind}", reversed.join("."))
-        }
-    }
+    crate::patch::definition(&names.group, &names.version, &names.kind)
 }
 
 /// Whether a group is one of Kubernetes' own.

@@ -1,0 +1,68 @@
+//! Requests for certificates.
+
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use super::Server;
+use crate::Identity;
+use crate::validation::certificate_request;
+
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+#[tokio::test]
+async fn requests_are_approved_and_signed() {
+    let server = Server::new().await;
+    let mut request = certificate_request(json!({
+        "username": "somebody else", "expirationSeconds": 3600,
+    }));
+    request["status"] = json!({ "conditions": [{ "type": "Approved", "status": "True" }] });
+    let caller = Identity { uid: "7".into(), ..Identity::new("jane", &["system:masters", "dev"]) };
+    let sent = server.request(Method::POST, REQUESTS);
+    let sent = sent.extension(std::sync::Arc::new(caller));
+    let sent = sent.header(header::CONTENT_TYPE, "application/json");
+    let made = server.send(sent.body(request.to_string().into()).unwrap()).await.is(201);
+    assert_eq!(made["spec"]["username"], "jane");
+    assert_eq!(made["spec"]["uid"], "7");
+    assert_eq!(made["spec"]["groups"], json!(["system:masters", "dev"]));
+    assert_eq!(made["status"], json!({}));
+
+    // Nothing about a request changes once it is made.
+    let path = format!("{REQUESTS}/csr");
+    let other = json!({ "spec": { "signerName": "example.com/other" } });
+    let same = server.patch(&path, "merge-patch", other).await.is(200);
+    assert_eq!(same["spec"], made["spec"]);
+
+    let approved = json!({ "status": { "conditions": [
+        { "type": "Approved", "status": "True", "reason": "Fine", "message": "" },
+    ] } });
+    let message = server.patch(&format!("{path}/status"), "merge-patch", approved.clone()).await;
+    assert!(message.fails(422, "Invalid").contains("updates may not add a condition of type"));
+    let approval = format!("{path}/approval");
+    let mut whole = server.get(&approval).await.is(200);
+    whole["status"] = approved["status"].clone();
+    whole["status"]["certificate"] = json!("eA==");
+    let made = server.put(&approval, &whole).await.is(200);
+    let condition = &made["status"]["conditions"][0];
+    assert!(condition["lastUpdateTime"].is_string() && condition["lastTransitionTime"].is_string());
+    // Approval is not signing.
+    assert!(made["status"].get("certificate").is_none());
+    let denied = json!([{ "op": "add", "path": "/status/conditions/-",
+        "value": { "type": "Denied", "status": "True" } }]);
+    let message = server.patch(&approval, "json-patch", denied).await.fails(422, "Invalid");
+    assert!(message.contains("Approved and Denied conditions are mutually exclusive"), "{message}");
+
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
+    let signed = json!({ "status": { "certificate": k8s_openapi::ByteString(pem.into_bytes()) } });
+    server.patch(&format!("{path}/status"), "merge-patch", signed).await.is(200);
+    let table = server.accept(REQUESTS, "application/json;as=Table;g=meta.k8s.io;v=v1").await;
+    let table = table.is(200);
+    let cells = table["rows"][0]["cells"].as_array().unwrap();
+    assert_eq!(&cells[2..], ["example.com/signer", "jane", "60m", "Approved,Issued"]);
+
+    let names = |list: &Value| list["items"].as_array().unwrap().len();
+    let selected = format!("{REQUESTS}?fieldSelector=spec.signerName%3Dexample.com%2Fsigner");
+    assert_eq!(names(&server.get(&selected).await.is(200)), 1);
+    let selected = format!("{REQUESTS}?fieldSelector=spec.signerName%3Dother");
+    assert_eq!(names(&server.get(&selected).await.is(200)), 0);
+}
