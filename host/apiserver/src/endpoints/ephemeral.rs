@@ -6,11 +6,10 @@ use coracle_store::Entry;
 use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::decode::decode;
 use super::options::WriteOptions;
-use super::patch::{Patch, Patching};
-use super::update::{Replace, same_object};
-use super::{Call, body, respond};
+use super::patch::Patching;
+use super::update::Replace;
+use super::{Call, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::{self, Change, Kind, Object};
 use crate::request::Verb;
@@ -47,15 +46,10 @@ pub(super) async fn change(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let by_patch = call.verb == Verb::Patch;
     let options = if by_patch { "PatchOptions" } else { "UpdateOptions" };
     let options = WriteOptions::read(&call.params, options)?;
-    let validation = options.field_validation;
     let change: Box<dyn Change + '_> = if by_patch {
-        let patch = Patch::read(call, body).await?;
-        Box::new(Patching { call, kind, patch, validation })
+        Box::new(Patching::read(call, kind, &options, body).await?)
     } else {
-        let json = body::json(call, body).await?;
-        let mut object = decode(kind, &json, validation, &call.warnings).await?;
-        same_object(call, &mut *object)?;
-        Box::new(Replace(object))
+        Box::new(Replace::read(call, kind, &options, body).await?)
     };
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;

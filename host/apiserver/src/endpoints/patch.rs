@@ -45,10 +45,10 @@ impl Patch {
 
 /// An object to which a patch is applied.
 pub(super) struct Patching<'a> {
-    pub(super) call: &'a Call,
-    pub(super) kind: &'a dyn Kind,
-    pub(super) patch: Patch,
-    pub(super) validation: FieldValidation,
+    call: &'a Call,
+    kind: &'a dyn Kind,
+    patch: Patch,
+    validation: FieldValidation,
 }
 
 impl<'a> Patching<'a> {

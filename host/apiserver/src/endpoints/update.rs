@@ -12,7 +12,7 @@ use crate::error::{ApiError, Result};
 use crate::registry::{self, Change, Kind, Object, Part};
 
 /// An object that takes the place of another.
-pub(super) struct Replace(pub(super) Box<dyn Object>);
+pub(super) struct Replace(Box<dyn Object>);
 
 impl Replace {
     pub(super) async fn read(
