@@ -16,6 +16,7 @@ pub enum CauseReason {
     DisruptionBudget,
     NamespaceTerminating,
     ResourceVersionTooLarge,
+    FieldManagerConflict,
 }
 
 /// One fault in one field of an object.

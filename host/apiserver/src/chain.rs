@@ -116,7 +116,8 @@ async fn admit(
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     let (server, warnings) = (server.clone(), warnings.clone());
-    let call = Call { server, identity, verb, target, params, headers, warnings };
+    let manager = endpoints::manager(&params, &headers);
+    let call = Call { server, identity, verb, target, params, headers, manager, warnings };
     let answer = async move {
         let answer = match resource {
             Resource::Stored(kind) => {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use coracle_api::clock;
 use coracle_api::quantity::Quantity;
 use coracle_api::quota::{self, Amounts, Measured};
+use coracle_schema::managed::owners_in;
 use coracle_store::{Error as StoreError, Range};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota as Quota, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
@@ -74,7 +75,8 @@ impl Plugin for ResourceQuota {
             }
             let mut missed = false;
             for (entry, mut quota) in changed {
-                let value = encode(&mut quota).map_err(ApiError::internal)?;
+                let owners = owners_in(&entry.value);
+                let value = encode(&mut quota, owners).map_err(ApiError::internal)?;
                 match write.server.store.update(&entry.key, value, entry.modified).await {
                     Ok(_) => charged.push(entry.key.to_string()),
                     Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => missed = true,

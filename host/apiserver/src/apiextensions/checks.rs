@@ -120,6 +120,12 @@ impl Checks {
         })
     }
 
+    /// The way to the field that `scale` changes.
+    pub(super) fn scale_field(&self) -> Vec<String> {
+        let path = self.scale.as_ref().map_or("", |scale| &scale.spec_replicas_path);
+        steps(path).map(str::to_owned).collect()
+    }
+
     pub(super) fn set_scale(&self, object: &mut CustomResource, desired: i32) {
         let Some(scale) = &self.scale else { return };
         let mut steps: Vec<_> = steps(&scale.spec_replicas_path).collect();

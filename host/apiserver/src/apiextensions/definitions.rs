@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use coracle_schema::managed::owners_in;
 use coracle_store::{Entry, Error as StoreError, Range, Revision};
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -138,7 +139,7 @@ pub(super) async fn put(
     entry: &Entry,
     mut crd: CustomResourceDefinition,
 ) -> Result<()> {
-    let value = encode(&mut crd).map_err(ApiError::internal)?;
+    let value = encode(&mut crd, owners_in(&entry.value)).map_err(ApiError::internal)?;
     let held = crd.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty());
     let written = if crd.metadata.deletion_timestamp.is_some() && !held {
         server.store.delete(&entry.key, value, entry.modified).await

@@ -89,10 +89,12 @@ async fn empty(server: &Server, kind: &dyn Kind) -> Result<bool> {
             let write = Write {
                 server,
                 kind,
+                served: kind,
                 namespace,
                 subresource: "",
                 dry_run: false,
                 identity: &identity,
+                manager: None,
                 warnings: &warnings,
             };
             match registry::delete(write, name, &DeleteOptions::default()).await {

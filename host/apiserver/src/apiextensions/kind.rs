@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use coracle_schema::Schema as MergeSchema;
+use coracle_schema::managed::cut;
 use coracle_schema::structural::{Structural, default, metadata, prune};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion,
@@ -30,6 +32,8 @@ pub(crate) struct CustomKind {
     selectable: Vec<String>,
     selected: Vec<Option<JsonPath>>,
     definition: Value,
+    /// How objects are merged.
+    fields: MergeSchema,
     deprecation: Option<String>,
     retired: CancellationToken,
     /// How it becomes the stored version, if it is not that itself.
@@ -67,7 +71,8 @@ impl CustomKind {
             Some(props) => Structural::new(props)?,
             None => Structural::default(),
         };
-        if props.is_none() || crd.spec.preserve_unknown_fields == Some(true) {
+        let free = props.is_none() || crd.spec.preserve_unknown_fields == Some(true);
+        if free {
             schema.preserve_unknown_fields = true;
         }
         let written = serde_json::to_value(props).unwrap_or_default();
@@ -90,8 +95,15 @@ impl CustomKind {
             let usual = || format!("{} {} is deprecated", names.api_version(), names.kind);
             version.deprecation_warning.clone().unwrap_or_else(usual)
         });
+        let definition = openapi::definition(&names, &written);
+        let fields = if free {
+            MergeSchema::deduced()
+        } else {
+            MergeSchema::of_custom_resource(&definition)
+        };
         Ok(Self {
-            definition: openapi::definition(&names, &written),
+            definition,
+            fields,
             columns: Columns::new(
                 version.additional_printer_columns.as_deref().unwrap_or_default(),
             ),
@@ -238,7 +250,8 @@ impl Kind for CustomKind {
 
     fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>> {
         let broken = |error| ApiError::internal(format!("stored object: {error}"));
-        let mut content: Map<String, Value> = serde_json::from_slice(json).map_err(broken)?;
+        let (json, _) = cut(json);
+        let mut content: Map<String, Value> = serde_json::from_slice(&json).map_err(broken)?;
         content.remove("kind");
         content.remove("apiVersion");
         let metadata = content.remove("metadata").unwrap_or_default();
@@ -376,6 +389,14 @@ impl Kind for CustomKind {
 
     fn grace(&self, _object: &dyn Object) -> i64 {
         0
+    }
+
+    fn fields(&self) -> MergeSchema {
+        self.fields.clone()
+    }
+
+    fn scale_field(&self) -> Vec<String> {
+        self.checks.scale_field()
     }
 
     fn scale(&self, object: &dyn Object) -> Option<Scale> {

@@ -11,7 +11,7 @@ use super::negotiate::Output;
 use super::options::WriteOptions;
 use super::{Call, body, respond};
 use crate::error::{ApiError, Cause, Result};
-use crate::registry::{self, Kind, Object};
+use crate::registry::{self, Kind, Object, Write};
 
 pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
     let output = Output::negotiate(&call.headers, &call.params)?;
@@ -30,7 +30,9 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let name = name.to_owned();
     validate(&binding)?;
     let mut bind = |_: &Entry, old: &dyn Object| assign(old, &binding, &name);
-    registry::update(call.write(kind, options.dry_run), &name, None, &mut bind).await?;
+    // Where a pod is bound to is nobody's.
+    let write = Write { manager: None, ..call.write(kind, options.dry_run) };
+    registry::update(write, &name, None, &mut bind).await?;
     respond::success(StatusCode::CREATED, output, None)
 }
 

@@ -7,6 +7,7 @@ use axum::body::Body;
 use coracle_api::conditions::{self, Condition};
 use coracle_api::selector::Selector;
 use coracle_api::{clock, pods};
+use coracle_schema::managed::owners_in;
 use coracle_store::{Entry, Error as StoreError, Range};
 use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
@@ -166,7 +167,7 @@ impl Evicting<'_> {
             if self.dry_run {
                 return Ok(());
             }
-            let value = encode(&mut budget).map_err(ApiError::internal)?;
+            let value = encode(&mut budget, owners_in(&entry.value)).map_err(ApiError::internal)?;
             match self.call.server.store.update(&entry.key, value, entry.modified).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => {}
@@ -191,7 +192,7 @@ impl Evicting<'_> {
                 return Ok(());
             }
             let object: &mut dyn Object = &mut pod;
-            let value = encode(object).map_err(ApiError::internal)?;
+            let value = encode(object, owners_in(&entry.value)).map_err(ApiError::internal)?;
             match self.call.server.store.update(&entry.key, value, entry.modified).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => {}

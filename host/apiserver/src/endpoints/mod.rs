@@ -1,6 +1,7 @@
 //! One verb or view a file: from a routed request to its answer. Knows HTTP; leaves to `registry`
 //! what happens to objects.
 
+mod apply;
 mod approval;
 mod binding;
 mod body;
@@ -32,12 +33,12 @@ mod watch;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, header};
 
 use crate::authn::Identity;
 use crate::error::{ApiError, Result};
 use crate::metrics::RequestLabels;
-use crate::registry::{ApiResource, Kind, Part, Write};
+use crate::registry::{ApiResource, Kind, Part, Write, manager_of};
 use crate::request::{Params, Target, Verb};
 use crate::server::Server;
 use crate::warnings::Warnings;
@@ -56,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) target: Target,
     pub(crate) params: Params,
     pub(crate) headers: HeaderMap,
+    /// The name by which the caller owns fields.
+    pub(crate) manager: String,
     pub(crate) warnings: Arc<Warnings>,
 }
 
@@ -64,12 +67,23 @@ impl Call {
         Write {
             server: &self.server,
             kind: kind.hub(),
+            served: kind,
             namespace: &self.target.namespace,
             subresource: &self.target.subresource,
             dry_run,
             identity: &self.identity,
+            manager: Some(&self.manager),
             warnings: &self.warnings,
         }
+    }
+}
+
+/// The name by which a caller owns fields: the one that he gives, or his program's.
+pub(crate) fn manager(params: &Params, headers: &HeaderMap) -> String {
+    let agent = || headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    match params.given("fieldManager") {
+        Some(given) => given.to_owned(),
+        None => manager_of(agent().unwrap_or_default()),
     }
 }
 

@@ -7,7 +7,7 @@ use coracle_store::Revision;
 
 use super::Call;
 use crate::error::{ApiError, Cause, Result};
-use crate::registry::{DeleteOptions, Kind, Selection};
+use crate::registry::{DeleteOptions, Kind, MAX_MANAGER, Selection, is_printable};
 use crate::request::Params;
 
 /// The group of the options' own kinds.
@@ -33,7 +33,23 @@ pub(super) struct WriteOptions {
 impl WriteOptions {
     /// `kind` is the options' own, for errors.
     pub(super) fn read(params: &Params, kind: &str) -> Result<Self> {
+        Self::complete(params, kind, vec![])
+    }
+
+    /// The options of a patch, which may be an applied configuration.
+    pub(super) fn read_patch(params: &Params, apply: bool) -> Result<Self> {
         let mut causes = vec![];
+        if apply && params.given("fieldManager").is_none() {
+            causes.push(Cause::required("fieldManager", "is required for apply patch"));
+        }
+        if !apply && params.get("force").is_some() {
+            causes.push(Cause::forbidden("force", "may not be specified for non-apply patch"));
+        }
+        Self::complete(params, "PatchOptions", causes)
+    }
+
+    fn complete(params: &Params, kind: &str, mut causes: Vec<Cause>) -> Result<Self> {
+        field_manager(params.get("fieldManager").unwrap_or_default(), &mut causes);
         let dry_run = dry_run(params.all("dryRun"), &mut causes);
         let field_validation = match params.get("fieldValidation") {
             None | Some("" | "Warn") => FieldValidation::Warn,
@@ -45,11 +61,20 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
-        if let Some(manager) = params.get("fieldManager").filter(|manager| manager.len() > 128) {
-            causes.push(Cause::too_long("fieldManager", manager.len().min(128)));
-        }
         refuse(kind, causes)?;
         Ok(Self { dry_run, field_validation })
+    }
+}
+
+/// The rules for the names of those who own fields.
+fn field_manager(manager: &str, causes: &mut Vec<Cause>) {
+    if manager.len() > MAX_MANAGER {
+        causes.push(Cause::too_long("fieldManager", MAX_MANAGER));
+    }
+    let strange = manager.char_indices().find(|(_, c)| !is_printable(*c));
+    if let Some((at, c)) = strange {
+        let detail = format!("invalid character U+{:04X} (at position {at})", c as u32);
+        causes.push(Cause::invalid("fieldManager", manager, &detail));
     }
 }
 

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
+use coracle_schema::managed::cut;
 use coracle_store::Entry;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::decode::{complete, strict};
 use super::options::{FieldValidation, WriteOptions};
-use super::{Call, body, respond, update};
+use super::{Call, apply, body, respond, update};
 use crate::error::{ApiError, Cause, Result};
 use crate::patch::{self, Format, Schema};
 use crate::registry::{self, Change, Decoded, Kind, Object, Part};
@@ -24,6 +25,7 @@ const ACCEPTED: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    apply::MEDIA_TYPE,
 ];
 
 impl Patch {
@@ -35,6 +37,11 @@ impl Patch {
             _ => return Err(body::unsupported(ACCEPTED)),
         };
         Ok(Self { format, bytes: body::read(call, body).await? })
+    }
+
+    /// Whether the word is anywhere in it.
+    fn mentions(&self, word: &str) -> bool {
+        memchr::memmem::find(&self.bytes, word.as_bytes()).is_some()
     }
 
     /// `current` with the patch applied. The schema tells what the lists in it are merged by.
@@ -66,7 +73,14 @@ impl<'a> Patching<'a> {
 #[async_trait]
 impl Change for Patching<'_> {
     async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
-        let current = self.kind.shown(entry.value.clone()).await?;
+        // Few patches are about the owners of fields; the others need not see the list.
+        let stored = match cut(&entry.value) {
+            (rest, Some(_)) if !self.patch.mentions("managedFields") => {
+                Bytes::from(rest.into_owned())
+            }
+            _ => entry.value.clone(),
+        };
+        let current = self.kind.shown(stored).await?;
         let current = serde_json::from_slice(&current).map_err(ApiError::internal)?;
         let schema = [self.kind, self.kind.hub()].into_iter().find_map(|kind| {
             let names = kind.names();
@@ -107,8 +121,11 @@ pub(super) async fn patch(
     part: Part,
     body: Body,
 ) -> Result<Response<Body>> {
+    if body::media_type(&call.headers) == apply::MEDIA_TYPE {
+        return apply::apply(call, kind, part, body).await;
+    }
     let output = call.output(kind.names())?;
-    let options = WriteOptions::read(&call.params, "PatchOptions")?;
+    let options = WriteOptions::read_patch(&call.params, false)?;
     let mut patching = Patching::read(call, kind, &options, body).await?;
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;

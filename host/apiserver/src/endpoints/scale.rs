@@ -11,10 +11,25 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::negotiate::{Output, View};
 use super::options::WriteOptions;
 use super::patch::Patch;
-use super::{Call, body, respond};
+use super::{Call, apply, body, respond};
 use crate::error::{ApiError, Cause, Result};
 use crate::patch::Schema;
-use crate::registry::{self, Change, Kind, Object, Part, key};
+use crate::registry::{self, ApiResource, Change, Kind, Names, Object, Part, key};
+
+/// How scales are called.
+pub(super) fn resource() -> ApiResource {
+    ApiResource::from(&Names {
+        group: "autoscaling",
+        version: "v1",
+        kind: "Scale",
+        plural: "",
+        singular: "",
+        short: &[],
+        categories: &[],
+        namespaced: true,
+        status: false,
+    })
+}
 
 fn view(kind: &dyn Kind, object: &dyn Object) -> Result<Scale> {
     let scale = kind.scale(object).ok_or_else(ApiError::no_such_path)?;
@@ -36,7 +51,7 @@ fn view(kind: &dyn Kind, object: &dyn Object) -> Result<Scale> {
 }
 
 /// `kind` and the object are of the version that is stored.
-fn answer(call: &Call, kind: &dyn Kind, object: &[u8]) -> Result<Response<Body>> {
+pub(super) fn answer(call: &Call, kind: &dyn Kind, object: &[u8]) -> Result<Response<Body>> {
     let output = Output::negotiate(&call.headers, &call.params)?;
     let scale = view(kind, &*kind.restore(object)?)?;
     let output = Output { view: View::Object, ..output };
@@ -117,7 +132,10 @@ pub(super) async fn update(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
 }
 
 pub(super) async fn patch(call: &Call, kind: &dyn Kind, body: Body) -> Result<Response<Body>> {
-    let options = WriteOptions::read(&call.params, "PatchOptions")?;
+    if body::media_type(&call.headers) == apply::MEDIA_TYPE {
+        return apply::apply_scale(call, kind, body).await;
+    }
+    let options = WriteOptions::read_patch(&call.params, false)?;
     let patch = Patch::read(call, body).await?;
     rescale(call, kind, Scaling::Patch(patch), options.dry_run).await
 }

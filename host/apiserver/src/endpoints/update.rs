@@ -34,8 +34,8 @@ impl Change for Replace {
         Ok(self.0.boxed_clone())
     }
 
-    fn create(&mut self) -> Option<Box<dyn Object>> {
-        Some(self.0.boxed_clone())
+    async fn create(&mut self, usual: bool) -> Result<Option<Box<dyn Object>>> {
+        Ok(usual.then(|| self.0.boxed_clone()))
     }
 }
 

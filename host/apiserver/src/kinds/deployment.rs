@@ -23,7 +23,11 @@ impl Strategy for Deployment {
         namespaced: true,
         status: true,
     };
-    const RULES: Rules = Rules { scalable: true, ..Rules::USUAL };
+    const RULES: Rules = Rules {
+        scalable: true,
+        kept_by_status: &[&["spec"], &["metadata", "labels"]],
+        ..Rules::USUAL
+    };
     const COLUMNS: &'static [Column] = &[
         NAME,
         column("Ready", "string", "Number of the pod with ready state"),

@@ -3,14 +3,14 @@
 
 mod json;
 mod merge;
-mod merge_keys;
+mod schema;
 mod strategic;
 
 use serde_json::Value;
 
 use crate::error::{ApiError, Reason};
 
-pub(crate) use merge_keys::{Field, Schema, definition};
+pub(crate) use schema::Schema;
 
 /// The formats of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,11 @@
-//! Objects to bytes with a hole where their `resourceVersion` will stand.
+//! Objects to bytes: the list of the owners of their fields first in the metadata, and a hole where
+//! their `resourceVersion` will stand.
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use coracle_api::dice;
+use coracle_schema::managed::splice;
 use coracle_store::Value;
 
 use super::Object;
@@ -11,10 +14,19 @@ use super::Object;
 /// object can pass for it.
 static MARK: LazyLock<String> = LazyLock::new(dice::uuid);
 
-/// `object` as the store keeps it. Its `resourceVersion` is overwritten.
-pub(crate) fn encode(object: &mut dyn Object) -> serde_json::Result<Value> {
+/// `object` with the owners of its fields, as it is answered.
+pub(crate) fn json(object: &mut dyn Object, owners: Option<&[u8]>) -> serde_json::Result<Bytes> {
+    object.meta_mut().managed_fields = None;
+    let plain = object.json()?;
+    let whole = owners.and_then(|owners| splice(&plain, owners));
+    Ok(whole.unwrap_or(plain).into())
+}
+
+/// `object` with the owners of its fields, as the store keeps it. Its `resourceVersion` is
+/// overwritten.
+pub(crate) fn encode(object: &mut dyn Object, owners: Option<&[u8]>) -> serde_json::Result<Value> {
     object.meta_mut().resource_version = Some(MARK.clone());
-    let bytes = bytes::Bytes::from(object.json()?);
+    let bytes = json(object, owners)?;
     let mark = MARK.as_bytes();
     Ok(match memchr::memmem::find(&bytes, mark) {
         Some(at) => Value::with_hole(bytes.slice(..at), bytes.slice(at + mark.len()..)),

@@ -5,7 +5,7 @@ use coracle_api::{clock, dice};
 use coracle_store::Error as StoreError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Object, Write, encode, key, metadata};
+use super::{Object, Owners, Write, json, key, managed, metadata};
 use crate::admission::{Attributes, Operation};
 use crate::error::{ApiError, Reason, Result};
 
@@ -17,7 +17,11 @@ const SUFFIX: usize = 5;
 const BASE: usize = 63 - SUFFIX;
 
 /// Stores a new object; the answer is its encoding.
-pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Result<Bytes> {
+pub(crate) async fn create(
+    write: Write<'_>,
+    mut object: Box<dyn Object>,
+    owners: Owners,
+) -> Result<Bytes> {
     let Write { server, kind, namespace, .. } = write;
     let names = kind.names();
     if kind.rules().terminating {
@@ -25,6 +29,11 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
         return Err(ApiError::new(Reason::MethodNotAllowed, message));
     }
     metadata::place(&mut *object, names.namespaced, namespace)?;
+    // What is filled in on the way from here is nobody's.
+    let owners = match owners {
+        Owners::Compared => managed::created(write, &mut *object).await?,
+        Owners::Known(owners) => owners,
+    };
     let given = object.meta().name.clone().unwrap_or_default();
     let attributes = Attributes { operation: Operation::Create, write, name: &given };
     server.admission.admit(&attributes, &mut *object, None).await?;
@@ -34,7 +43,6 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
     meta.self_link = None;
-    meta.managed_fields = None;
     let versioned = meta.resource_version.take().is_some_and(|given| !matches!(&*given, "" | "0"));
     meta.generation = None;
     metadata::omit_empty(meta);
@@ -68,7 +76,7 @@ pub(crate) async fn create(write: Write<'_>, mut object: Box<dyn Object>) -> Res
             return Err(ApiError::new(Reason::Unknown, message));
         }
         let key = key(names, namespace, &name);
-        let taken = match store(write, &key, &mut *object).await {
+        let taken = match store(write, &key, &mut *object, owners.as_deref()).await {
             Ok(bytes) => return Ok(bytes),
             Err(Failure::Taken) => ApiError::already_exists(&names.group, &names.plural, &name),
             Err(Failure::Other(error)) => return Err(error),
@@ -91,7 +99,12 @@ enum Failure {
     Other(ApiError),
 }
 
-async fn store(write: Write<'_>, key: &str, object: &mut dyn Object) -> Result<Bytes, Failure> {
+async fn store(
+    write: Write<'_>,
+    key: &str,
+    object: &mut dyn Object,
+    owners: Option<&[u8]>,
+) -> Result<Bytes, Failure> {
     let other = |error: ApiError| Failure::Other(error);
     if write.dry_run {
         let existing = write.server.store.get(key).await.map_err(|e| other(e.into()))?;
@@ -99,12 +112,11 @@ async fn store(write: Write<'_>, key: &str, object: &mut dyn Object) -> Result<B
             Some(_) => Err(Failure::Taken),
             None => {
                 object.meta_mut().resource_version = None;
-                object.json().map(Bytes::from).map_err(|e| other(ApiError::internal(e)))
+                json(object, owners).map_err(|e| other(ApiError::internal(e)))
             }
         };
     }
-    let value = encode(object).map_err(|e| other(ApiError::internal(e)))?;
-    metadata::fits(&value, write.server.limits.object).map_err(other)?;
+    let value = metadata::sized(write, object, owners).map_err(other)?;
     match write.server.store.create(key, value).await {
         Ok(entry) => Ok(entry.value.clone()),
         Err(StoreError::Exists(_)) => Err(Failure::Taken),

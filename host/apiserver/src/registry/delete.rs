@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use coracle_api::clock;
+use coracle_schema::managed::owners_in;
 use coracle_store::Error as StoreError;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
@@ -10,7 +11,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
-use super::{Kind, Object, Write, encode, key, metadata};
+use super::{Kind, Object, Write, encode, json, key, metadata};
 use crate::admission::{Attributes, Operation};
 use crate::apiextensions;
 use crate::error::{ApiError, Result};
@@ -72,6 +73,7 @@ pub(crate) async fn delete(
             return Err(ApiError::not_found(&names.group, &names.plural, name));
         };
         let mut object = kind.restore(&entry.value)?;
+        let owners = owners_in(&entry.value);
         preconditions(write, name, &*object, options)?;
         let attributes = Attributes { operation: Operation::Delete, write, name };
         server.admission.validate(&attributes, None, Some(&*object)).await?;
@@ -80,13 +82,13 @@ pub(crate) async fn delete(
             return Ok(Deleted::Pending(entry.value.clone()));
         }
         if write.dry_run {
-            let bytes = Bytes::from(object.json().map_err(ApiError::internal)?);
+            let bytes = json(&mut *object, owners).map_err(ApiError::internal)?;
             return Ok(match step {
                 Step::Remove => Deleted::Gone(object, bytes),
                 Step::Wait | Step::Mark => Deleted::Pending(bytes),
             });
         }
-        let value = encode(&mut *object).map_err(ApiError::internal)?;
+        let value = encode(&mut *object, owners).map_err(ApiError::internal)?;
         let stored = entry.reopened();
         if step == Step::Mark && stored.head == value.head && stored.tail == value.tail {
             return Ok(Deleted::Pending(entry.value.clone()));

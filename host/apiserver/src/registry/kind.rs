@@ -6,6 +6,9 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use coracle_schema::builtin::schema_of_kind;
+use coracle_schema::managed::cut;
+use coracle_schema::{FieldSet, Schema as MergeSchema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +98,8 @@ pub(crate) struct Rules {
     pub(crate) any_finalizer: bool,
     /// Whether the kind is about to go, so that no more objects may come.
     pub(crate) terminating: bool,
+    /// What an update of the status leaves as it is.
+    pub(crate) kept_by_status: &'static [&'static [&'static str]],
 }
 
 impl Rules {
@@ -107,6 +112,7 @@ impl Rules {
         lazy_updates: false,
         any_finalizer: false,
         terminating: false,
+        kept_by_status: &[&["spec"]],
     };
 }
 
@@ -173,7 +179,7 @@ pub(crate) trait Kind: Send + Sync + 'static {
     }
     /// Reads JSON. Wrong types are an error; unknown and repeated fields are complaints.
     fn decode(&self, json: &[u8]) -> Result<Decoded, ApiError>;
-    /// Reads what was stored: no complaints to be had.
+    /// Reads what was stored, without the owners of its fields: no complaints to be had.
     fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>, ApiError>;
     /// Fills in what the caller left out.
     fn default(&self, object: &mut dyn Object);
@@ -211,6 +217,25 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn grace(&self, object: &dyn Object) -> i64;
     fn scale(&self, object: &dyn Object) -> Option<Scale>;
     fn set_scale(&self, object: &mut dyn Object, desired: i32);
+    /// How objects of the kind are merged.
+    fn fields(&self) -> MergeSchema {
+        let names = self.names();
+        schema_of_kind(&names.group, &names.version, &names.kind)
+            .unwrap_or_else(MergeSchema::deduced)
+    }
+    /// What a write through the subresource does not change, whatever it says; the empty name is
+    /// the object itself.
+    fn reset_fields(&self, subresource: &str) -> FieldSet<'static> {
+        match subresource {
+            "status" => FieldSet::of_fields(self.rules().kept_by_status),
+            _ if self.names().status => FieldSet::of_fields(&[&["status"]]),
+            _ => FieldSet::default(),
+        }
+    }
+    /// The way to the field that `scale` changes.
+    fn scale_field(&self) -> Vec<String> {
+        vec!["spec".into(), "replicas".into()]
+    }
     /// The JSON schema of the kind as `schemars` derives it.
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 }
@@ -347,7 +372,8 @@ impl<T: Strategy> Kind for Builtin<T> {
     }
 
     fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>, ApiError> {
-        let object: T = serde_json::from_slice(json)
+        let (json, _) = cut(json);
+        let object: T = serde_json::from_slice(&json)
             .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
         Ok(Box::new(object))
     }

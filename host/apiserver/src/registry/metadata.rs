@@ -4,7 +4,7 @@ use coracle_store::Value;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Kind, Object};
+use super::{Kind, Object, Write, encode};
 use crate::error::{ApiError, Cause, Result};
 use crate::validation;
 
@@ -54,7 +54,6 @@ pub(crate) fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
         new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
     }
     new.self_link = None;
-    new.managed_fields = None;
     omit_empty(new);
 }
 
@@ -102,8 +101,29 @@ pub(crate) fn validate_update(new: &ObjectMeta, old: &ObjectMeta) -> Vec<Cause> 
     causes
 }
 
+/// The encoding of an object that is small enough to be stored, if need be without the owners of
+/// its fields.
+pub(crate) fn sized(
+    write: Write<'_>,
+    object: &mut dyn Object,
+    owners: Option<&[u8]>,
+) -> Result<Value> {
+    let limit = write.server.limits.object;
+    let value = encode(object, owners).map_err(ApiError::internal)?;
+    match fits(&value, limit) {
+        Ok(()) => Ok(value),
+        Err(refused) => {
+            if owners.is_none() {
+                return Err(refused);
+            }
+            let value = encode(object, None).map_err(ApiError::internal)?;
+            fits(&value, limit).map(|()| value)
+        }
+    }
+}
+
 /// Refuses what is too large to be stored.
-pub(crate) fn fits(value: &Value, limit: usize) -> Result<()> {
+fn fits(value: &Value, limit: usize) -> Result<()> {
     let size = value.head.len() + value.tail.as_ref().map_or(0, bytes::Bytes::len);
     if size > limit {
         let why = format!("the object has {size} bytes, at most {limit} can be stored");

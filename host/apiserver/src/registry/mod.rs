@@ -9,6 +9,7 @@ mod events;
 mod facts;
 mod keys;
 mod kind;
+mod managed;
 mod metadata;
 mod object;
 mod table;
@@ -20,7 +21,7 @@ use crate::server::Server;
 use crate::warnings::Warnings;
 
 pub(crate) use allocators::{Allocators, SERVICE_RANGE};
-pub(crate) use codec::encode;
+pub(crate) use codec::{encode, json};
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, Deleted, Preconditions, delete};
 pub(crate) use events::sweep as sweep_events;
@@ -29,7 +30,8 @@ pub(crate) use keys::{key, prefix, split};
 pub(crate) use kind::{
     ApiResource, Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy,
 };
-pub(crate) use metadata::seconds;
+pub(crate) use managed::{MAX_MANAGER, Owners, Settled, is_printable, manager_of, text};
+pub(crate) use metadata::{place, seconds};
 pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
@@ -41,6 +43,8 @@ pub(crate) struct Write<'a> {
     pub(crate) server: &'a Server,
     /// In the version that is stored.
     pub(crate) kind: &'a dyn Kind,
+    /// In the version that the caller speaks.
+    pub(crate) served: &'a dyn Kind,
     /// Empty for cluster-scoped kinds.
     pub(crate) namespace: &'a str,
     /// Empty for the object itself.
@@ -49,6 +53,8 @@ pub(crate) struct Write<'a> {
     pub(crate) dry_run: bool,
     /// Who writes.
     pub(crate) identity: &'a Identity,
+    /// The name by which he owns fields; without one nothing changes its owner.
+    pub(crate) manager: Option<&'a str>,
     /// What he is told besides the answer.
     pub(crate) warnings: &'a Warnings,
 }

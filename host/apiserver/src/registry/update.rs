@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use coracle_store::{Entry, Error as StoreError, Revision};
+use coracle_schema::managed::owners_in;
+use coracle_store::{Entry, Error as StoreError, Revision, Value};
 use k8s_openapi::api::core::v1::Namespace;
 
-use super::{Kind, Object, Part, Write, create, encode, key, metadata};
+use super::{Kind, Object, Owners, Part, Write, create, encode, json, key, managed, metadata};
 use crate::admission::{Attributes, Operation};
 use crate::error::{ApiError, Cause, Result};
 
@@ -24,9 +25,15 @@ pub(crate) trait Change: Send {
     /// empty.
     async fn apply(&mut self, entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>>;
 
-    /// The object to be created if there is none; `None` makes that an error.
-    fn create(&mut self) -> Option<Box<dyn Object>> {
-        None
+    /// The object to be created if there is none; `None` makes that an error. `usual` says whether
+    /// updates create such objects.
+    async fn create(&mut self, _usual: bool) -> Result<Option<Box<dyn Object>>> {
+        Ok(None)
+    }
+
+    /// The owners of the fields of what was made last.
+    fn owners(&mut self) -> Owners {
+        Owners::Compared
     }
 }
 
@@ -50,16 +57,22 @@ pub(crate) async fn update(
     let key = key(names, namespace, name);
     for _ in 0..ATTEMPTS {
         let Some(entry) = server.store.get(&key).await? else {
-            let creatable = kind.rules().create_on_update && part == Some(Part::Main);
-            let new = if creatable { change.create() } else { None };
+            let new = match part {
+                Some(Part::Main) => change.create(kind.rules().create_on_update).await?,
+                _ => None,
+            };
             let Some(new) = new else {
                 return Err(ApiError::not_found(&names.group, &names.plural, name));
             };
-            return Ok((create(write, new).await?, true));
+            return Ok((create(write, new, change.owners()).await?, true));
         };
         let old = kind.restore(&entry.value)?;
         let mut new = change.apply(&entry, &*old).await?;
         expect_version(kind, name, &mut *new, &entry)?;
+        let owners = match change.owners() {
+            Owners::Compared => managed::updated(write, &entry, &mut *new).await?,
+            Owners::Known(owners) => owners,
+        };
         let attributes = Attributes { operation: Operation::Update, write, name };
         server.admission.admit(&attributes, &mut *new, Some(&*old)).await?;
         let held = server.allocators.begin_update(write, &mut *new, &*old).await?;
@@ -69,7 +82,7 @@ pub(crate) async fn update(
             warnings.into_iter().for_each(|text| write.warnings.add(text));
         }
         server.admission.validate(&attributes, Some(&*new), Some(&*old)).await?;
-        let written = put(write, &entry, &mut *new, &*old).await;
+        let written = put(write, &entry, &mut *new, &*old, owners.as_deref()).await;
         drop(held);
         if let Some(bytes) = written? {
             return Ok((bytes, false));
@@ -146,19 +159,19 @@ async fn put(
     entry: &Entry,
     new: &mut dyn Object,
     old: &dyn Object,
+    owners: Option<&[u8]>,
 ) -> Result<Option<Bytes>> {
     if write.dry_run {
-        return Ok(Some(new.json().map_err(ApiError::internal)?.into()));
+        return Ok(Some(json(new, owners).map_err(ApiError::internal)?));
     }
-    let value = encode(new).map_err(ApiError::internal)?;
+    let value = metadata::sized(write, new, owners)?;
     let store = &write.server.store;
     let stored = entry.reopened();
     let written = if released(new, old) {
         store.delete(&entry.key, value, entry.modified).await
-    } else if stored.head == value.head && stored.tail == value.tail {
+    } else if same(&stored, &value) || only_later(&stored, &value, entry, new, owners)? {
         return Ok(Some(entry.value.clone()));
     } else {
-        metadata::fits(&value, write.server.limits.object)?;
         let value = if write.kind.rules().lazy_updates { value.lazy() } else { value };
         store.update(&entry.key, value, entry.modified).await
     };
@@ -167,6 +180,27 @@ async fn put(
         Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+fn same(one: &Value, other: &Value) -> bool {
+    one.head == other.head && one.tail == other.tail
+}
+
+/// Whether nothing is new but the times at which owners last changed something.
+fn only_later(
+    stored: &Value,
+    value: &Value,
+    entry: &Entry,
+    new: &mut dyn Object,
+    owners: Option<&[u8]>,
+) -> Result<bool> {
+    let (Some(before), Some(owners)) = (owners_in(&entry.value), owners) else { return Ok(false) };
+    // Times are all of one length.
+    if stored.head.len() != value.head.len() || before.len() != owners.len() || before == owners {
+        return Ok(false);
+    }
+    let like = encode(new, Some(before)).map_err(ApiError::internal)?;
+    Ok(same(stored, &like) && managed::differ_in_times_only(owners, before))
 }
 
 /// Whether an object that is being deleted has lost the last thing that held it.

@@ -3,12 +3,14 @@
 mod access;
 mod admission;
 mod apiextensions;
+mod apply;
 mod certificates;
 mod classes;
 mod client;
 mod deletion;
 mod lists;
 mod networking;
+mod owners;
 mod policies;
 mod protobuf;
 mod rbac;

@@ -13,7 +13,7 @@ mod update;
 pub use apply::{Applied, ApplyError};
 pub use conflict::{Conflict, Conflicts};
 pub use entries::{Entry, Managed, ManagedError, Operation};
-pub use splice::{cut, splice};
+pub use splice::{cut, owners_in, splice};
 pub use update::{OneVersion, Owner, Rules, Versions};
 
 #[cfg(test)]

@@ -17,14 +17,20 @@ pub fn cut(json: &[u8]) -> (Cow<'_, [u8]>, Option<&[u8]>) {
     (rest.into(), Some(&json[list]))
 }
 
+/// The list of owners in the text of an object, if there is one.
+pub fn owners_in(json: &[u8]) -> Option<&[u8]> {
+    let (_, list) = find(json)?;
+    json.get(list)
+}
+
 /// The text of an object that has no list of owners, with this one.
-pub fn splice(json: &[u8], list: &str) -> Option<Vec<u8>> {
+pub fn splice(json: &[u8], list: &[u8]) -> Option<Vec<u8>> {
     let at = inside_metadata(json)?;
     let (before, after) = json.split_at(at);
     let mut whole = Vec::with_capacity(json.len() + NAME.len() + list.len() + 1);
     whole.extend_from_slice(before);
     whole.extend_from_slice(NAME);
-    whole.extend_from_slice(list.as_bytes());
+    whole.extend_from_slice(list);
     if after.first() != Some(&b'}') {
         whole.push(b',');
     }
@@ -113,7 +119,7 @@ mod tests {
         ] {
             assert_eq!(cut(plain.as_bytes()), (plain.as_bytes().into(), None));
             let list = r#"[{"manager":"a]\"","fieldsV1":{"v:\"}\"":{}}}]"#;
-            let whole = splice(plain.as_bytes(), list).unwrap();
+            let whole = splice(plain.as_bytes(), list.as_bytes()).unwrap();
             let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
             assert_eq!(value["metadata"]["managedFields"][0]["manager"], "a]\"");
             let (rest, found) = cut(&whole);
@@ -127,6 +133,6 @@ mod tests {
         {
             assert_eq!(cut(other.as_bytes()), (other.as_bytes().into(), None), "{other}");
         }
-        assert_eq!(splice(b"{}", "[]"), None);
+        assert_eq!(splice(b"{}", b"[]"), None);
     }
 }

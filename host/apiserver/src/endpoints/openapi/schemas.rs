@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coracle_schema::builtin::{Definition, Field, definition_name};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::Binding;
 use k8s_openapi::api::policy::v1::Eviction;
@@ -12,7 +13,6 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::Form;
-use crate::patch::{Field, Schema};
 use crate::registry::{ApiResource, Kind};
 
 /// Where v3 keeps its definitions, and v2.
@@ -38,7 +38,7 @@ pub(super) struct Definitions {
 
 /// `io.k8s.api.apps.v1.Deployment`, or `dev.coracle.v1.Module`.
 pub(super) fn definition(names: &ApiResource) -> String {
-    crate::patch::definition(&names.group, &names.version, &names.kind)
+    definition_name(&names.group, &names.version, &names.kind)
 }
 
 /// Whether a group is one of Kubernetes' own.
@@ -216,7 +216,7 @@ fn mark(schema: &mut Value, gvk: Value) {
 
 /// Adds what is known of merging to the fields of a definition.
 fn describe_merging(name: &str, schema: &mut Value) {
-    let Some(known) = Schema::of_definition(name) else { return };
+    let Some(known) = Definition::named(name) else { return };
     let Some(map) = schema.as_object_mut() else { return };
     if let Some(whole) = known.field("") {
         describe(map, whole);

@@ -29,7 +29,15 @@ impl Strategy for Pod {
         namespaced: true,
         status: true,
     };
-    const RULES: Rules = Rules { returns_deleted: true, ..Rules::USUAL };
+    const RULES: Rules = Rules {
+        returns_deleted: true,
+        kept_by_status: &[
+            &["spec"],
+            &["metadata", "deletionTimestamp"],
+            &["metadata", "ownerReferences"],
+        ],
+        ..Rules::USUAL
+    };
     const COLUMNS: &'static [Column] = &[
         NAME,
         column("Ready", "string", "How many of the pod's containers are ready to serve."),
