@@ -224,6 +224,7 @@ impl Change for Applying<'_> {
             subresource: "",
             namespace: &target.namespace,
             name: &target.name,
+            fields: None,
         };
         let attributes = Attributes {
             identity: &self.call.identity,
@@ -231,7 +232,9 @@ impl Change for Applying<'_> {
             resource: Some(resource),
             path: "",
         };
-        if let Decision::Refuse(reason) = self.call.server.authorizer.authorize(&attributes) {
+        let server = &self.call.server;
+        let decision = server.authorizer.authorize(&*server.store, &attributes).await?;
+        if let Decision::Refuse(reason) = decision {
             return Err(attributes.forbidden(&reason));
         }
         let mut object = self.merged(b"{}", None).await?;
