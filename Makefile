@@ -34,7 +34,8 @@ build: rust modules web ## Build the program as the tests use it: target/debug/c
 
 .PHONY: test
 test: build nextest kubectl oras web-test ## Run every test
-	cargo nextest run --workspace
+	cargo nextest run --workspace -E 'not binary(/^(conformance|suites)$$/)'
+	$(MAKE) conformance
 	$(MAKE) web-e2e
 
 .PHONY: lint

@@ -27,3 +27,16 @@ $(SUITES)/kube-client: Cargo.lock tests/suites/kube-client.sh | rust
 .PHONY: suites
 suites: build nextest kubectl $(SUITES)/kr8s $(SUITES)/kopf $(SUITES)/kubernetes $(SUITES)/kube-client ## Run other projects' tests against a cluster
 	cargo nextest run -p coracle-tests --test suites
+
+# One cluster for all of them: they share a process.
+.PHONY: conformance
+conformance: build ## Test Kubernetes' conformance behaviours
+	cargo test -q -p coracle-tests --test conformance
+
+# An input that breaks something is kept in tests/fuzz/corpus and tried by every test run.
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: build nextest $(TOOLS)/suites/.stamp ## Feed every parser with mutated bytes, FUZZ_SECONDS each
+	target/debug/fuzz --seconds $(FUZZ_SECONDS)
+	SCHEMATHESIS_EXAMPLES=20 cargo nextest run -p coracle-tests --test suites schemathesis::

@@ -74,7 +74,6 @@ async fn jobs_apply_changes_to_status() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn cronjob_api_operations() -> Result<()> {
     let world = World::new().await?;
     let job = job("ignored", false);

@@ -32,7 +32,6 @@ fn percent(token: &str) -> String {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn api_chunking_server_should_return_chunks_of_results_for_list_calls() -> Result<()> {
     let world = World::new().await?;
     let path = templates(&world).await?;

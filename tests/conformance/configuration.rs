@@ -151,7 +151,6 @@ fn template(name: &str, labels: Value) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn podtemplate_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");
@@ -172,7 +171,6 @@ async fn podtemplate_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn podtemplate_replace() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");
@@ -187,7 +185,6 @@ async fn podtemplate_replace() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn podtemplate_delete_a_collection() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "podtemplates");

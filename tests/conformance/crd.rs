@@ -78,7 +78,6 @@ pub(crate) fn things(world: &World) -> String {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_create() -> Result<()> {
     let world = World::new().await?;
     let created = define(&world, definition(&world, json!({}))).await?;
@@ -91,7 +90,6 @@ async fn custom_resource_definition_create() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_status_sub_resource() -> Result<()> {
     let world = World::new().await?;
     let crd = define(&world, definition(&world, json!({}))).await?;
@@ -117,7 +115,6 @@ async fn custom_resource_definition_status_sub_resource() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_list() -> Result<()> {
     let world = World::new().await?;
     let kinds = ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"];
@@ -138,7 +135,6 @@ async fn custom_resource_definition_list() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_watch() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"content": {"type": "string"}}))).await?;
@@ -166,7 +162,6 @@ async fn custom_resource_definition_watch() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_defaulting() -> Result<()> {
     let world = World::new().await?;
     let plain = json!({"a": {"type": "string"}, "b": {"type": "string"}});
@@ -202,7 +197,6 @@ async fn custom_resource_definition_defaulting() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_field_selectors_list_watch_register_informers() -> Result<()> {
     let world = World::new().await?;
     let properties = json!({"color": {"type": "string"}, "quantity": {"type": "integer"}});

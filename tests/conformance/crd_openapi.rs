@@ -55,7 +55,6 @@ async fn withdrawn(world: &World, group: &str, version: &str, kind: &str) -> Res
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_validation_schema() -> Result<()> {
     let world = World::new().await?;
     let bars = json!({"type": "array", "items": {"type": "object", "required": ["name"],
@@ -107,14 +106,12 @@ async fn preserving(properties: Value, root: bool) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_at_root()
 -> Result<()> {
     preserving(json!({}), true).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_in_object()
 -> Result<()> {
     let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
@@ -122,7 +119,6 @@ async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fiel
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_with_x_kubernetes_preserve_unknown_fields_in_embedded_object()
 -> Result<()> {
     let world = World::new().await?;
@@ -147,7 +143,6 @@ fn schema() -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_groups() -> Result<()> {
     let world = World::new().await?;
     let groups = [format!("a.{}", group(&world)), format!("b.{}", group(&world))];
@@ -161,7 +156,6 @@ async fn custom_resource_openapi_publish_varying_groups() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_versions() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -174,7 +168,6 @@ async fn custom_resource_openapi_publish_varying_versions() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_varying_kinds() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -188,7 +181,6 @@ async fn custom_resource_openapi_publish_varying_kinds() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_version_rename() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -204,7 +196,6 @@ async fn custom_resource_openapi_publish_version_rename() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_openapi_publish_stop_serving_version() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);

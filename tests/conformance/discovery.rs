@@ -110,13 +110,11 @@ async fn defined(accept: &str) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_interface_crds() -> Result<()> {
     defined(V2).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_endpoint_accept_headers_crds() -> Result<()> {
     defined(&format!("{V2},{V2BETA1},application/json")).await
 }
@@ -157,7 +155,6 @@ async fn discovery_confirm_the_preferredversion_for_each_api_group() -> Result<(
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_discovery() -> Result<()> {
     let world = World::new().await?;
     let resources = ["customresourcedefinitions", "customresourcedefinitions/status"];

@@ -46,7 +46,6 @@ async fn poddisruptionbudget_create_update_patch_and_delete_object() -> Result<(
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_list_and_delete_collection() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");

@@ -123,7 +123,6 @@ async fn server_side_field_validation_unknown_fields_cr_fails_validation() -> Re
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_cr_duplicates() -> Result<()> {
     let world = World::new().await?;
     let mut crd = definition(&world, schema());

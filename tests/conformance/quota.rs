@@ -140,7 +140,6 @@ async fn resourcequota_object_count_quota_pod() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_manage_lifecycle_of_a_resourcequota() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "resourcequotas");
@@ -233,7 +232,6 @@ fn limits(name: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn limitrange_resources() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "limitranges");
@@ -276,7 +274,6 @@ async fn limitrange_resources() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn limitrange_list_patch_and_delete_a_limitrange_by_collection() -> Result<()> {
     let (first, second) = (World::new().await?, World::new().await?);
     let mut body = limits("limits");

@@ -47,19 +47,17 @@ async fn volumeattributesclass_lifecycle() -> Result<()> {
 
 fn attachment() -> Value {
     json!({"spec": {
-        "attacher": "example.com/nobody", "nodeName": "nowhere",
+        "attacher": "nobody.example.com", "nodeName": "nowhere",
         "source": {"persistentVolumeName": "volume"},
     }})
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn volumeattachment_lifecycle() -> Result<()> {
     storage("volumeattachments", "VolumeAttachment", attachment()).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn volumeattachment_apply_changes_to_a_volumeattachment_status() -> Result<()> {
     let world = World::new().await?;
     let path = all(STORAGE, "volumeattachments");

@@ -6,3 +6,4 @@ mod expected;
 mod helm;
 mod kube_client;
 mod python;
+mod schemathesis;

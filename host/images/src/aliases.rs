@@ -4,6 +4,7 @@
 /// Repositories as they are written without a registry, or with one that is not Docker Hub.
 const ALIASES: &[(&str, &str)] = &[
     ("busybox", "toolbox"),
+    ("gcr.io/google_containers/pause", "pause"),
     ("nginx", "web-server"),
     ("pause", "pause"),
     ("registry.k8s.io/pause", "pause"),
@@ -29,6 +30,7 @@ mod tests {
             assert_eq!(ready_made(image), Some("web-server"), "{image}");
         }
         assert_eq!(ready_made("registry.k8s.io/pause"), Some("pause"));
+        assert_eq!(ready_made("gcr.io/google_containers/pause"), Some("pause"));
         for image in ["example.com/nginx", "mine/nginx", "nginx2", ""] {
             assert_eq!(ready_made(image), None, "{image}");
         }
