@@ -183,7 +183,7 @@ fn form(clause: &Clause<'_>, media: Media, params: &Params) -> Result<Option<Out
     let streams = media != Media::Yaml;
     if clause
         .get("stream")
-        .is_some_and(|stream| !stream.is_empty() && !(stream == "watch" && streams))
+        .is_some_and(|stream| !(stream.is_empty() || stream == "watch" && streams))
     {
         return Ok(None);
     }

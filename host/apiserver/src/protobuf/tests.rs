@@ -126,7 +126,7 @@ fn sample(field: &Field, depth: usize) -> Value {
         Type::Time => json!("2026-01-02T03:04:05Z"),
         Type::MicroTime => json!("2026-01-02T03:04:05.123456Z"),
         Type::Quantity => json!("1500m"),
-        Type::IntOrString if field.number % 2 == 0 => json!("http"),
+        Type::IntOrString if field.number.is_multiple_of(2) => json!("http"),
         Type::IntOrString => json!(8080),
         Type::Json => json!({ "f:spec": { ".": {} } }),
         Type::SchemaOr(Else::Bool) => json!(depth.is_multiple_of(2)),
