@@ -14,6 +14,8 @@ pub enum CauseReason {
     FieldValueTooMany,
     FieldValueTypeInvalid,
     DisruptionBudget,
+    /// The field cannot even be read: Kubernetes refuses such a body before it looks for faults.
+    Malformed,
     NamespaceTerminating,
     ResourceVersionTooLarge,
     FieldManagerConflict,
@@ -60,6 +62,11 @@ impl Cause {
     pub fn wrong(field: impl Into<String>, detail: &str) -> Self {
         let message = Self::explained("Invalid value".into(), detail);
         Self::new(CauseReason::FieldValueInvalid, field, message)
+    }
+
+    /// The field's text is no value of its type at all, in the words of whoever read it.
+    pub fn malformed(field: impl Into<String>, why: &dyn std::fmt::Display) -> Self {
+        Self::new(CauseReason::Malformed, field, why.to_string())
     }
 
     /// The field's `value` is none of those it may have.

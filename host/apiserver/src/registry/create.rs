@@ -65,7 +65,7 @@ pub(crate) async fn create(
         causes.extend(kind.validate_create(&*object));
         let name = object.meta().name.clone().unwrap_or_default();
         if !causes.is_empty() {
-            return Err(ApiError::invalid(&names.group, &names.kind, &name, causes));
+            return Err(metadata::refused(kind, &name, causes));
         }
         let warnings = kind.warnings(&*object, None);
         warnings.into_iter().for_each(|text| write.warnings.add(text));

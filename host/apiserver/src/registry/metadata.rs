@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Kind, Object, Write, encode};
-use crate::error::{ApiError, Cause, Result};
+use crate::error::{ApiError, Cause, CauseReason, Result};
 use crate::validation;
 
 /// Times in objects have whole seconds.
@@ -39,6 +39,21 @@ pub(crate) fn validate(kind: &dyn Kind, object: &dyn Object) -> Vec<Cause> {
     let any_finalizer = kind.rules().any_finalizer;
     let name_rule = |name: &str| kind.validate_name(name);
     validation::object_meta(object.meta(), names.namespaced, any_finalizer, &name_rule)
+}
+
+/// The error for an object with these faults. What cannot be read at all makes it a bad request.
+pub(crate) fn refused(kind: &dyn Kind, name: &str, causes: Vec<Cause>) -> ApiError {
+    let names = kind.names();
+    match causes.iter().find(|cause| cause.reason == CauseReason::Malformed) {
+        None => ApiError::invalid(&names.group, &names.kind, name, causes),
+        Some(malformed) => {
+            let (version, kind) = (&names.version, &names.kind);
+            ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {}",
+                malformed.message
+            ))
+        }
+    }
 }
 
 /// Brings back what an update may not touch.

@@ -145,11 +145,7 @@ fn check(
     let mut causes = metadata::validate(kind, new);
     causes.extend(metadata::validate_update(new.meta(), old.meta()));
     causes.extend(kind.validate_change(new, old, part));
-    if causes.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid(&names.group, &names.kind, name, causes))
-    }
+    if causes.is_empty() { Ok(()) } else { Err(metadata::refused(kind, name, causes)) }
 }
 
 /// Writes the new state, or removes the object if nothing holds it any longer. A state that is

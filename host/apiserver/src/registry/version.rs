@@ -23,6 +23,7 @@ pub(crate) trait Conversion: Send + Sync {
     /// A decoded and completed object of this version as the hub has it.
     async fn to_hub(&self, object: Box<dyn Object>) -> Result<Box<dyn Object>>;
     /// Encoded objects of the hub in this version's form, in the same order.
+    #[expect(clippy::wrong_self_convention, reason = "the counterpart of `to_hub`")]
     async fn from_hub(&self, stored: Vec<Bytes>) -> Result<Vec<Bytes>>;
     /// The hub's name of a field that this version's field selectors name, if they may.
     fn field<'a>(&self, field: &'a str) -> Option<&'a str>;

@@ -226,6 +226,19 @@ async fn cron_jobs_have_schedules() {
 }
 
 #[tokio::test]
+async fn a_quantity_that_is_none_is_no_fault_but_nonsense() {
+    let server = Server::new().await;
+    let mut body = workload("a");
+    let resources = json!({ "requests": { "cpu": "lots" } });
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = resources;
+    let message = server.post(&format!("{APPS}/deployments"), body).await.fails(400, "BadRequest");
+    assert_eq!(
+        message,
+        "Deployment in version \"v1\" cannot be handled as a Deployment: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    );
+}
+
+#[tokio::test]
 async fn budgets_and_bounds() {
     let server = Server::new().await;
     let path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";

@@ -37,7 +37,7 @@ const STANDARD: &[&str] = &[
 /// A quantity that must not be negative.
 pub(super) fn quantity(text: &Text, path: &str) -> Option<Cause> {
     match Quantity::try_from(text) {
-        Err(error) => Some(Cause::invalid(path, text.0.as_str(), &error.to_string())),
+        Err(error) => Some(Cause::malformed(path, &error)),
         Ok(amount) if amount.is_negative() => {
             let detail = "must be greater than or equal to 0";
             Some(Cause::invalid(path, text.0.as_str(), detail))
@@ -49,7 +49,7 @@ pub(super) fn quantity(text: &Text, path: &str) -> Option<Cause> {
 /// A quantity that must be more than nothing.
 pub(super) fn positive(text: &Text, path: &str) -> Option<Cause> {
     match Quantity::try_from(text) {
-        Err(error) => Some(Cause::invalid(path, text.0.as_str(), &error.to_string())),
+        Err(error) => Some(Cause::malformed(path, &error)),
         Ok(amount) if amount.is_negative() || amount.is_zero() => {
             Some(Cause::invalid(path, text.0.as_str(), "must be greater than zero"))
         }
