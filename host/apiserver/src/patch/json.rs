@@ -1,5 +1,6 @@
 //! JSON patches: a list of operations (RFC 6902).
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::PatchError;
@@ -15,11 +16,25 @@ pub(super) fn apply(mut current: Value, patch: &[u8]) -> Result<Value, PatchErro
         return Err(PatchError::TooLong { max: MAX_OPERATIONS, actual });
     }
     // The tree is thrown away on errors: there is nothing to roll back.
-    json_patch::patch_unsafe(&mut current, &patch).map_err(|_| {
-        let text = "the server rejected our request due to an error in our request";
-        PatchError::Unfit(text.into())
-    })?;
+    for operation in &patch.0 {
+        if is_absent(&current, operation) {
+            continue;
+        }
+        json_patch::patch_unsafe(&mut current, std::slice::from_ref(operation)).map_err(|_| {
+            let text = "the server rejected our request due to an error in our request";
+            PatchError::Unfit(text.into())
+        })?;
+    }
     Ok(current)
+}
+
+/// Whether the operation tests that a field is not there, and it is not: in Go, what is missing
+/// equals null.
+fn is_absent(current: &Value, operation: &PatchOperation) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let path = test.path.as_str();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| current.pointer(parent));
+    test.value.is_null() && parent.is_some_and(Value::is_object) && current.pointer(path).is_none()
 }
 
 #[cfg(test)]
@@ -34,6 +49,15 @@ mod tests {
             {"op":"add","path":"/b/-","value":3},{"op":"remove","path":"/c"}]"#;
         let patched = apply(json!({"a": 1, "b": [], "c": 0}), patch).unwrap();
         assert_eq!(patched, json!({"a": 2, "b": [3]}));
+    }
+
+    #[test]
+    fn what_is_missing_equals_null() {
+        let patch =
+            br#"[{"op":"test","path":"/a/b","value":null},{"op":"add","path":"/a/b","value":1}]"#;
+        assert_eq!(apply(json!({"a": {}}), patch).unwrap(), json!({"a": {"b": 1}}));
+        assert!(apply(json!({"a": {"b": 2}}), patch).is_err());
+        assert!(apply(json!({}), patch).is_err());
     }
 
     #[test]
