@@ -19,6 +19,8 @@ pub enum CauseReason {
     NamespaceTerminating,
     ResourceVersionTooLarge,
     FieldManagerConflict,
+    /// None; not written.
+    Unknown,
 }
 
 /// One fault in one field of an object.

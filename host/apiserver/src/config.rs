@@ -1,6 +1,8 @@
 //! What the API server is told by the program around it.
 
 use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -8,6 +10,8 @@ use axum::body::Body;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use prometheus_client::registry::Registry;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::authn::StaticToken;
 
@@ -19,6 +23,8 @@ pub struct Config {
     pub tokens: Vec<StaticToken>,
     /// The way to the node agents.
     pub kubelets: Arc<dyn Kubelets>,
+    /// The way to Services of the cluster.
+    pub dialer: Arc<dyn Dialer>,
     /// Routes that are no part of Kubernetes. Those under `/ui` ask for no identity; the others
     /// find the caller's as an `Arc<Identity>` extension.
     pub extra: Router,
@@ -34,6 +40,7 @@ impl Default for Config {
             build: env!("CARGO_PKG_VERSION").into(),
             tokens: vec![],
             kubelets: Arc::new(NoKubelets),
+            dialer: Arc::new(Sockets),
             extra: Router::new(),
             metrics: Arc::default(),
             limits: Limits::default(),
@@ -87,5 +94,29 @@ impl Kubelets for NoKubelets {
     ) -> BoxFuture<'_, Result<Response<Body>, Unreachable>> {
         let error = Unreachable(format!("no agent is known for node {node:?}"));
         Box::pin(async { Err(error) })
+    }
+}
+
+/// A connection.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
+
+/// How the server reaches what serves inside the cluster: webhooks and API extensions.
+pub trait Dialer: Send + Sync + 'static {
+    /// Opens a connection to an address on the pod network, which may be a Service's.
+    fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Duplex>>>;
+}
+
+/// A cluster whose network is that of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sockets;
+
+impl Dialer for Sockets {
+    fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Duplex>>> {
+        Box::pin(async move {
+            let stream: Box<dyn Duplex> = Box::new(TcpStream::connect(to).await?);
+            Ok(stream)
+        })
     }
 }

@@ -74,6 +74,8 @@ pub struct ApiError {
     pub retry_after: Option<u32>,
     /// Where an expired list can be taken up again.
     pub continue_at: Option<String>,
+    /// The `Status` of an admission webhook that refused the request: its reason and code count.
+    pub(crate) refusal: Option<Box<serde_json::Value>>,
 }
 
 /// What a failed request was about: `metav1.StatusDetails`.
@@ -114,6 +116,7 @@ impl ApiError {
             causes: vec![],
             retry_after: None,
             continue_at: None,
+            refusal: None,
         }
     }
 
@@ -210,8 +213,18 @@ impl ApiError {
         Self::new(Reason::Expired, message)
     }
 
+    /// The HTTP code of the answer.
+    pub fn code(&self) -> StatusCode {
+        let given = self.refusal.as_ref().and_then(|status| status["code"].as_u64());
+        let given = given.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+        given.unwrap_or_else(|| self.reason.code())
+    }
+
     /// The `Status` object.
     pub fn status(&self) -> serde_json::Value {
+        if let Some(refusal) = &self.refusal {
+            return (**refusal).clone();
+        }
         let code = self.reason.code().as_u16();
         let mut details = serde_json::Map::new();
         if let Some(subject) = &self.subject {
@@ -225,10 +238,10 @@ impl ApiError {
         }
         if !self.causes.is_empty() {
             let causes = self.causes.iter().map(|cause| {
-                let mut shown = json!({
-                    "reason": format!("{:?}", cause.reason),
-                    "message": cause.message,
-                });
+                let mut shown = json!({ "message": cause.message });
+                if cause.reason != CauseReason::Unknown {
+                    shown["reason"] = json!(format!("{:?}", cause.reason));
+                }
                 if !cause.field.is_empty() {
                     shown["field"] = json!(cause.field);
                 }
@@ -262,7 +275,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.reason.code(), axum::Json(self.status())).into_response();
+        let mut response = (self.code(), axum::Json(self.status())).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -32,6 +32,6 @@ mod tests;
 
 pub use authn::{Identity, PeerCertificate, StaticToken};
 pub use client::client;
-pub use config::{Config, Kubelets, Limits, NoKubelets, Unreachable};
+pub use config::{Config, Dialer, Duplex, Kubelets, Limits, NoKubelets, Sockets, Unreachable};
 pub use error::{ApiError, Cause, CauseReason, Reason};
 pub use server::ApiServer;

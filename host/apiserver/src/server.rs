@@ -17,7 +17,7 @@ use crate::authn::{Authenticator, Identity};
 use crate::authz::Authorizer;
 use crate::bootstrap;
 use crate::chain;
-use crate::config::{Config, Kubelets, Limits};
+use crate::config::{Config, Dialer, Kubelets, Limits};
 use crate::endpoints::{OpenApi, not_found};
 use crate::flow::Flow;
 use crate::metrics::Metrics;
@@ -41,6 +41,7 @@ pub(crate) struct Server {
     pub(crate) flow: Flow,
     pub(crate) metrics: Metrics,
     pub(crate) kubelets: Arc<dyn Kubelets>,
+    pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) extra: Router,
     pub(crate) limits: Limits,
     pub(crate) build: String,
@@ -51,7 +52,7 @@ pub(crate) struct Server {
 impl ApiServer {
     /// A server over `store`, ready at once.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Self {
-        let Config { build, tokens, kubelets, extra, metrics, limits } = config;
+        let Config { build, tokens, kubelets, dialer, extra, metrics, limits } = config;
         Self(Arc::new(Server {
             store,
             registry: Registry::new(crate::kinds::table()),
@@ -64,6 +65,7 @@ impl ApiServer {
             flow: Flow::new(&limits),
             metrics: Metrics::new(metrics),
             kubelets,
+            dialer,
             extra: extra.fallback(|| async { (StatusCode::NOT_FOUND, not_found()) }),
             limits,
             build,

@@ -23,3 +23,6 @@ pub(crate) const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);
 
 /// When a caller that met a full server shall try again, in seconds.
 pub(crate) const RETRY_AFTER: u32 = 1;
+
+/// How long a webhook that does not say may take.
+pub(crate) const WEBHOOK: Duration = Duration::from_secs(10);

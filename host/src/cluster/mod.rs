@@ -1,6 +1,7 @@
 //! A whole cluster put together: store, API server, controllers, scheduler, nodes, and the order
 //! in which they start and end.
 
+mod dialer;
 mod kubelets;
 mod share;
 
@@ -31,6 +32,7 @@ use crate::bootstrap::{self, ApiServerAddress};
 use crate::config::Config;
 use crate::pki::Pki;
 use crate::{dashboard, files, kubeconfig, modules, serve, timeouts};
+use dialer::PodNetwork;
 use kubelets::InProcess;
 
 /// The first address of the service range is the API server's.
@@ -142,6 +144,7 @@ impl Cluster {
                     identity: Identity::new("kubernetes-admin", &["system:masters"]),
                 }],
                 kubelets: kubelets.clone(),
+                dialer: Arc::new(PodNetwork(fabric.clone())),
                 extra,
                 metrics: metrics.clone(),
                 ..Default::default()

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod default_class;
+mod dynamic;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use coracle_store::{Entry, Range};
 use serde::de::DeserializeOwned;
 
+use self::dynamic::{Dynamic, Rounds};
 use crate::error::{ApiError, Result};
 use crate::registry::{Object, Write, key, prefix};
 
@@ -120,28 +122,41 @@ async fn named<T: DeserializeOwned>(
 }
 
 /// The plugins in their order.
-pub(crate) struct Admission(Vec<Box<dyn Plugin>>);
+pub(crate) struct Admission {
+    /// Those that the server brings along.
+    plugins: Vec<Box<dyn Plugin>>,
+    /// What is configured: it sees what the plugins made of an object, and they what it made.
+    dynamic: Dynamic,
+    /// Those that look at what everything else has admitted.
+    last: Vec<Box<dyn Plugin>>,
+}
 
 impl Default for Admission {
     fn default() -> Self {
-        Self(vec![
-            Box::new(namespace_lifecycle::NamespaceLifecycle),
-            Box::new(limit_ranger::LimitRanger),
-            Box::new(service_account::ServiceAccount),
-            Box::new(node_restriction::NodeRestriction),
-            Box::new(taint_nodes_by_condition::TaintNodesByCondition),
-            Box::new(pod_security::PodSecurity),
-            Box::new(priority::Priority),
-            Box::new(tolerations::DefaultTolerationSeconds),
-            Box::new(default_class::DefaultStorageClass),
-            Box::new(runtime_class::RuntimeClass),
-            Box::new(certificates::CertificateRequester),
-            Box::new(certificates::CertificateSubjectRestriction),
-            Box::new(default_class::DefaultIngressClass),
-            Box::new(resource_quota::ResourceQuota::default()),
-            // No plugin of Kubernetes', but done at the same moment: after whatever changes objects.
-            Box::new(role_escalation::RoleEscalation),
-        ])
+        Self {
+            plugins: vec![
+                Box::new(namespace_lifecycle::NamespaceLifecycle),
+                Box::new(limit_ranger::LimitRanger),
+                Box::new(service_account::ServiceAccount),
+                Box::new(node_restriction::NodeRestriction),
+                Box::new(taint_nodes_by_condition::TaintNodesByCondition),
+                Box::new(pod_security::PodSecurity),
+                Box::new(priority::Priority),
+                Box::new(tolerations::DefaultTolerationSeconds),
+                Box::new(default_class::DefaultStorageClass),
+                Box::new(runtime_class::RuntimeClass),
+                Box::new(certificates::CertificateRequester),
+                Box::new(certificates::CertificateSubjectRestriction),
+                Box::new(default_class::DefaultIngressClass),
+            ],
+            dynamic: Dynamic::default(),
+            last: vec![
+                Box::new(resource_quota::ResourceQuota::default()),
+                // No plugin of Kubernetes', but done at the same moment: after whatever changes
+                // objects.
+                Box::new(role_escalation::RoleEscalation),
+            ],
+        }
     }
 }
 
@@ -152,10 +167,14 @@ impl Admission {
         object: &mut dyn Object,
         old: Option<&dyn Object>,
     ) -> Result<()> {
-        for plugin in self.0.iter().filter(|plugin| plugin.handles(attributes)) {
-            plugin.admit(attributes, object, old).await?;
+        let mut rounds = Rounds::default();
+        admit(&self.plugins, attributes, object, old).await?;
+        self.dynamic.admit(attributes, object, old, &mut rounds).await?;
+        if rounds.changed {
+            admit(&self.plugins, attributes, object, old).await?;
+            self.dynamic.admit(attributes, object, old, &mut rounds).await?;
         }
-        Ok(())
+        admit(&self.last, attributes, object, old).await
     }
 
     pub(crate) async fn validate(
@@ -164,9 +183,25 @@ impl Admission {
         object: Option<&dyn Object>,
         old: Option<&dyn Object>,
     ) -> Result<()> {
-        for plugin in self.0.iter().filter(|plugin| plugin.handles(attributes)) {
+        for plugin in self.plugins.iter().filter(|plugin| plugin.handles(attributes)) {
+            plugin.validate(attributes, object, old).await?;
+        }
+        self.dynamic.validate(attributes, object, old).await?;
+        for plugin in self.last.iter().filter(|plugin| plugin.handles(attributes)) {
             plugin.validate(attributes, object, old).await?;
         }
         Ok(())
     }
+}
+
+async fn admit(
+    plugins: &[Box<dyn Plugin>],
+    attributes: &Attributes<'_>,
+    object: &mut dyn Object,
+    old: Option<&dyn Object>,
+) -> Result<()> {
+    for plugin in plugins.iter().filter(|plugin| plugin.handles(attributes)) {
+        plugin.admit(attributes, object, old).await?;
+    }
+    Ok(())
 }

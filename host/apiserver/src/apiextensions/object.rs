@@ -1,5 +1,7 @@
 //! An object of a kind that is defined at run time: metadata, and a tree.
 
+use std::any::Any;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -59,5 +61,12 @@ impl Object for CustomResource {
 
     fn boxed_clone(&self) -> Box<dyn Object> {
         Box::new(self.clone())
+    }
+
+    fn become_object(&mut self, with: Box<dyn Object>) {
+        let with: Box<dyn Any> = with;
+        if let Ok(with) = with.downcast::<Self>() {
+            *self = *with;
+        }
     }
 }

@@ -166,7 +166,7 @@ pub(crate) fn refused(error: ApiError, accept: Option<HeaderValue>) -> Response<
     let output = Output::negotiate(&headers, &Params::default()).ok();
     let output = output.filter(|output| output.view == View::Object && output.media != Media::Json);
     let formed = output.and_then(|output| {
-        let mut formed = value(error.reason.code(), output, &error.status()).ok()?;
+        let mut formed = value(error.code(), output, &error.status()).ok()?;
         if let Some(seconds) = error.retry_after {
             formed.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

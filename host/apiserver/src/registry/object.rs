@@ -15,6 +15,8 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     /// The JSON encoding, `apiVersion` and `kind` included.
     fn json(&self) -> serde_json::Result<Vec<u8>>;
     fn boxed_clone(&self) -> Box<dyn Object>;
+    /// Becomes `with`, which is an object of the same kind.
+    fn become_object(&mut self, with: Box<dyn Object>);
 }
 
 impl<T> Object for T
@@ -35,6 +37,13 @@ where
 
     fn boxed_clone(&self) -> Box<dyn Object> {
         Box::new(self.clone())
+    }
+
+    fn become_object(&mut self, with: Box<dyn Object>) {
+        let with: Box<dyn Any> = with;
+        if let Ok(with) = with.downcast::<T>() {
+            *self = *with;
+        }
     }
 }
 

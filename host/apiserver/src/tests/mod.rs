@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod admission_policies;
 mod apiextensions;
 mod apply;
 mod certificates;
@@ -21,6 +22,7 @@ mod versions;
 mod views;
 mod volumes;
 mod watches;
+mod webhooks;
 mod workloads;
 
 use std::sync::Arc;
