@@ -313,3 +313,78 @@ async fn changes_that_cannot_be_made_refuse() {
     own.mutation("p", "configmaps", lenient).await;
     own.server.post(CONFIGMAPS, configmap("a", json!({}))).await.is(201);
 }
+
+#[tokio::test]
+async fn expressions_that_do_not_fit_are_refused() {
+    const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+    let server = Server::new().await;
+    let policy = |expression: &str, variable: &str| {
+        json!({
+            "metadata": { "name": "p.example.com" },
+            "spec": {
+                "matchConstraints": constraints("pods"),
+                "variables": [{ "name": "v", "expression": variable }],
+                "validations": [{ "expression": expression }],
+            },
+        })
+    };
+    let policies = format!("{GROUP}/validatingadmissionpolicies");
+    for (expression, variable, why) in [
+        (
+            "object.x",
+            "1",
+            "spec.validations[0].expression: Invalid value: \"object.x\": must evaluate to bool",
+        ),
+        ("foo == 1", "1", "undeclared reference to 'foo' (in container '')"),
+        (
+            "variables.v == 'x'",
+            "1",
+            "found no matching overload for '_==_' applied to '(int, string)'",
+        ),
+        ("variables.w == 1", "1", "undefined field 'w'"),
+        ("params == null", "1", "undeclared reference to 'params'"),
+        ("request.userInfo.groups.exists(g, g == 1)", "1", "applied to '(string, int)'"),
+        ("true", "1 +", "spec.variables[0].expression: Invalid value: \"1 +\": compilation failed"),
+    ] {
+        let message = server.post(&policies, policy(expression, variable)).await;
+        let message = message.fails(422, "Invalid");
+        assert!(message.contains(why), "{expression}: {message}");
+    }
+    server.post(&policies, policy("variables.v == 1", "1")).await.is(201);
+    let mutation = json!({
+        "metadata": { "name": "m.example.com" },
+        "spec": {
+            "matchConstraints": constraints("pods"), "reinvocationPolicy": "Never",
+            "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": "[Object{}]" } }],
+        },
+    });
+    let answer = server.post(&format!("{GROUP}/mutatingadmissionpolicies"), mutation).await;
+    let message = answer.fails(422, "Invalid");
+    let why = "spec.mutations[0].jsonPatch.expression: Invalid value: \"[Object{}]\": must evaluate to list(JSONPatch)";
+    assert!(message.contains(why), "{message}");
+}
+
+#[tokio::test]
+async fn a_policy_holds_from_the_moment_that_it_is_acknowledged() {
+    const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+    let server = Server::new().await;
+    let policy = json!({
+        "metadata": { "name": "p.example.com" },
+        "spec": {
+            "matchConstraints": constraints("configmaps"),
+            "validations": [{ "expression": "object.metadata.name != 'bad'" }],
+        },
+    });
+    let binding = json!({
+        "metadata": { "name": "p.example.com" },
+        "spec": { "policyName": "p.example.com", "validationActions": ["Deny"] },
+    });
+    server.post(CONFIGMAPS, configmap("bad", json!({}))).await.is(201);
+    server.delete(&format!("{CONFIGMAPS}/bad")).await.is(200);
+    server.post(&format!("{GROUP}/validatingadmissionpolicies"), policy).await.is(201);
+    let bindings = format!("{GROUP}/validatingadmissionpolicybindings");
+    server.post(&bindings, binding).await.is(201);
+    server.post(CONFIGMAPS, configmap("bad", json!({}))).await.fails(422, "Invalid");
+    server.delete(&format!("{bindings}/p.example.com")).await.is(200);
+    server.post(CONFIGMAPS, configmap("bad", json!({}))).await.is(201);
+}

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::review::{Form, Review};
 use crate::authn::Identity;
 use crate::authz;
+use crate::error::Cause;
 use crate::registry::Write;
 use crate::server::Server;
 
@@ -108,6 +109,14 @@ impl Expression {
         let program = env.compile(text, wanted).map_err(|error| error.to_string());
         Self { text: text.to_owned(), program }
     }
+
+    /// What is wrong with it, where it stands in its object. One that is missing is told of
+    /// elsewhere.
+    pub(super) fn fault(&self, path: String) -> Option<Cause> {
+        let why = self.program.as_ref().err()?;
+        let given = !self.text.trim().is_empty();
+        given.then(|| Cause::invalid(path, self.text.as_str(), why))
+    }
 }
 
 /// Why an expression came to no value.
@@ -147,6 +156,16 @@ impl Variables {
             extended = env.clone().variable("variables", object("kubernetes.variables", &known));
         }
         (Self(compiled), extended)
+    }
+}
+
+impl Variables {
+    pub(super) fn faults(&self) -> Vec<Cause> {
+        let all = self.0.iter().enumerate();
+        let faults = all.filter_map(|(at, (_, expression))| {
+            expression.fault(format!("spec.variables[{at}].expression"))
+        });
+        faults.collect()
     }
 }
 
@@ -242,6 +261,12 @@ impl Conditions {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(super) fn faults(&self, path: &str) -> Vec<Cause> {
+        let all = self.0.iter().enumerate();
+        all.filter_map(|(at, condition)| condition.fault(format!("{path}[{at}].expression")))
+            .collect()
     }
 
     /// Whether all hold. One that does not hold counts more than others that fail.

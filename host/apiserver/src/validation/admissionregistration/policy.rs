@@ -16,6 +16,7 @@ use super::{
     FAILURE_POLICIES, REINVOCATION_POLICIES, choice, expression, match_conditions, match_resources,
     required_choice,
 };
+use crate::admission;
 use crate::error::Cause;
 
 const MAX_AUDIT_ANNOTATIONS: usize = 20;
@@ -84,6 +85,7 @@ pub(crate) fn validating_admission_policy(policy: &ValidatingAdmissionPolicy) ->
             faults.push(Cause::duplicate(format!("{path}.key"), each.key.as_str()));
         }
     }
+    faults.extend(admission::validating_policy_faults(policy));
     faults
 }
 
@@ -111,6 +113,7 @@ pub(crate) fn mutating_admission_policy(policy: &MutatingAdmissionPolicy) -> Vec
         None => faults.push(Cause::required(path, "")),
         policy => faults.extend(choice(policy, REINVOCATION_POLICIES, path)),
     }
+    faults.extend(admission::mutating_policy_faults(policy));
     faults
 }
 

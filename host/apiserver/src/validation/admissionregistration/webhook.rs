@@ -15,6 +15,7 @@ use super::super::webhook_client::{webhook_service, webhook_url};
 use super::{
     FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, choice, match_conditions, rule,
 };
+use crate::admission;
 use crate::error::Cause;
 
 const SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun"];
@@ -81,6 +82,9 @@ fn webhooks(hooks: &[ValidatingWebhook]) -> Vec<Cause> {
     for (at, hook) in hooks.iter().enumerate() {
         let path = format!("webhooks[{at}]");
         faults.extend(webhook(hook, &path));
+        let of_conditions = format!("{path}.matchConditions");
+        let conditions = hook.match_conditions.as_ref();
+        faults.extend(admission::condition_faults(conditions, &of_conditions));
         let of_versions = format!("{path}.admissionReviewVersions");
         faults.extend(review_versions(&hook.admission_review_versions, &of_versions));
         let name = hook.name.as_str();

@@ -14,7 +14,7 @@ use super::super::matching::Matching;
 use super::super::review::{Review, read};
 use super::{Binding, params, refusal};
 use crate::admission::Attributes;
-use crate::error::{ApiError, Reason, Result};
+use crate::error::{ApiError, Cause, Reason, Result};
 use crate::patch::{self, Format};
 use crate::registry::{ApiResource, Object};
 
@@ -66,6 +66,22 @@ impl MutatingPolicy {
             reinvoke: spec.reinvocation_policy.as_deref() == Some("IfNeeded"),
             param_kind: spec.param_kind,
         }
+    }
+}
+
+impl MutatingPolicy {
+    /// The expressions that cannot be compiled.
+    pub(in crate::admission::dynamic) fn faults(&self) -> Vec<Cause> {
+        let mut faults = self.variables.faults();
+        faults.extend(self.conditions.faults("spec.matchConditions"));
+        for (at, mutation) in self.mutations.iter().enumerate() {
+            let (expression, field) = match mutation {
+                Mutation::Apply(expression) => (expression, "applyConfiguration"),
+                Mutation::Patch(expression) => (expression, "jsonPatch"),
+            };
+            faults.extend(expression.fault(format!("spec.mutations[{at}].{field}.expression")));
+        }
+        faults
     }
 }
 

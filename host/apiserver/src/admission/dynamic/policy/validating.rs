@@ -11,7 +11,7 @@ use super::super::expressions::{
 use super::super::matching::Matching;
 use super::super::review::Review;
 use super::{Binding, params, refusal};
-use crate::error::{Reason, Result};
+use crate::error::{Cause, Reason, Result};
 
 /// Bytes beyond which a message that an expression made is not shown.
 const MESSAGE: usize = 5 * 1024;
@@ -76,6 +76,23 @@ impl ValidatingPolicy {
             ignore_failures: spec.failure_policy.as_deref() == Some("Ignore"),
             param_kind: spec.param_kind,
         }
+    }
+
+    /// The expressions that cannot be compiled.
+    pub(in crate::admission::dynamic) fn faults(&self) -> Vec<Cause> {
+        let mut faults = self.variables.faults();
+        faults.extend(self.conditions.faults("spec.matchConditions"));
+        for (at, rule) in self.rules.iter().enumerate() {
+            let path = |field: &str| format!("spec.validations[{at}].{field}");
+            faults.extend(rule.expression.fault(path("expression")));
+            let message = rule.message_expression.as_ref();
+            faults.extend(message.and_then(|made| made.fault(path("messageExpression"))));
+        }
+        for (at, annotation) in self.annotations.iter().enumerate() {
+            let path = format!("spec.auditAnnotations[{at}].valueExpression");
+            faults.extend(annotation.fault(path));
+        }
+        faults
     }
 
     /// The rules that the write breaks.
