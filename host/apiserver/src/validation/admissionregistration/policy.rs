@@ -482,7 +482,8 @@ mod tests {
             lines(mutating_admission_policy(&policy))
         };
         assert_eq!(
-            of(json!([{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}])),
+            of(json!([{"patchType": "JSONPatch",
+                "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}}])),
             Vec::<String>::new()
         );
         assert_eq!(
