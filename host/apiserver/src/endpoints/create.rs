@@ -14,6 +14,7 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     let options = WriteOptions::read(&call.params, "CreateOptions")?;
     let json = body::json(call, body).await?;
     let object = decode(kind, &json, options.field_validation, &call.warnings).await?;
+    kind.allows(&*object, None)?;
     let written =
         registry::create(call.write(kind, options.dry_run), object, Owners::Compared).await?;
     respond::object(kind, StatusCode::CREATED, output, written).await

@@ -111,6 +111,7 @@ impl Change for Patching<'_> {
             meta.name.clone_from(&before.name);
         }
         update::same_object(self.call, &mut *object)?;
+        self.kind.allows(&*object, Some(old))?;
         Ok(object)
     }
 }

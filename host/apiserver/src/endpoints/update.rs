@@ -12,30 +12,38 @@ use crate::error::{ApiError, Result};
 use crate::registry::{self, Change, Kind, Object, Part};
 
 /// An object that takes the place of another.
-pub(super) struct Replace(Box<dyn Object>);
+pub(super) struct Replace<'a> {
+    kind: &'a dyn Kind,
+    object: Box<dyn Object>,
+}
 
-impl Replace {
+impl<'a> Replace<'a> {
     pub(super) async fn read(
         call: &Call,
-        kind: &dyn Kind,
+        kind: &'a dyn Kind,
         options: &WriteOptions,
         body: Body,
     ) -> Result<Self> {
         let json = body::json(call, body).await?;
         let mut object = decode(kind, &json, options.field_validation, &call.warnings).await?;
         same_object(call, &mut *object)?;
-        Ok(Self(object))
+        Ok(Self { kind, object })
     }
 }
 
 #[async_trait]
-impl Change for Replace {
-    async fn apply(&mut self, _entry: &Entry, _old: &dyn Object) -> Result<Box<dyn Object>> {
-        Ok(self.0.boxed_clone())
+impl Change for Replace<'_> {
+    async fn apply(&mut self, _entry: &Entry, old: &dyn Object) -> Result<Box<dyn Object>> {
+        self.kind.allows(&*self.object, Some(old))?;
+        Ok(self.object.boxed_clone())
     }
 
     async fn create(&mut self, usual: bool) -> Result<Option<Box<dyn Object>>> {
-        Ok(usual.then(|| self.0.boxed_clone()))
+        if !usual {
+            return Ok(None);
+        }
+        self.kind.allows(&*self.object, None)?;
+        Ok(Some(self.object.boxed_clone()))
     }
 }
 

@@ -123,6 +123,7 @@ pub(crate) fn table() -> Vec<Arc<dyn Kind>> {
         Builtin::<Lease>::kind(),
         Builtin::<Module>::kind(),
         Builtin::<EndpointSlice>::kind(),
+        Arc::new(event::v1()),
         Builtin::<FlowSchema>::kind(),
         Builtin::<PriorityLevelConfiguration>::kind(),
         Builtin::<IngressClass>::kind(),

@@ -35,7 +35,7 @@ pub(crate) use metadata::{place, seconds};
 pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
-pub(crate) use version::{Body, Conversion, Version};
+pub(crate) use version::{Body, Conversion, Version, VersionRules};
 
 /// What a write knows besides its object.
 #[derive(Clone, Copy)]

@@ -25,6 +25,11 @@ pub(crate) trait Conversion: Send + Sync {
     /// Encoded objects of the hub in this version's form, in the same order.
     #[expect(clippy::wrong_self_convention, reason = "the counterpart of `to_hub`")]
     async fn from_hub(&self, stored: Vec<Bytes>) -> Result<Vec<Bytes>>;
+    /// The faults that an object of the hub has as one that was written in this version, beside
+    /// the hub's own. `old` is what it replaces.
+    fn validate(&self, _new: &dyn Object, _old: Option<&dyn Object>) -> Vec<Cause> {
+        vec![]
+    }
     /// The hub's name of a field that this version's field selectors name, if they may.
     fn field<'a>(&self, field: &'a str) -> Option<&'a str>;
 }
@@ -33,6 +38,17 @@ impl dyn Kind {
     /// The kind in the version that is stored, on whose objects the verbs work.
     pub(crate) fn hub(&self) -> &dyn Kind {
         self.conversion().map_or(self, Conversion::hub)
+    }
+
+    /// Refuses what the version in which an object was written does not allow.
+    pub(crate) fn allows(&self, new: &dyn Object, old: Option<&dyn Object>) -> Result<()> {
+        let causes = self.conversion().map(|own| own.validate(new, old)).unwrap_or_default();
+        if causes.is_empty() {
+            return Ok(());
+        }
+        let names = self.names();
+        let name = new.meta().name.as_deref().unwrap_or_default();
+        Err(ApiError::invalid(&names.group, &names.kind, name, causes))
     }
 
     /// A stored object in this version's form.
@@ -59,6 +75,15 @@ impl Body {
     }
 }
 
+/// The rules that a version has beside the hub's, for objects that are written in its form.
+#[derive(Clone, Copy)]
+pub(crate) struct VersionRules {
+    /// The faults of a new object.
+    pub(crate) create: fn(&dyn Object) -> Vec<Cause>,
+    /// The faults of a change.
+    pub(crate) update: fn(&dyn Object, &dyn Object) -> Vec<Cause>,
+}
+
 /// A further version of a built-in kind: a rewriting of JSON, there and back. Its objects in memory
 /// are the hub's.
 pub(crate) struct Version {
@@ -73,6 +98,7 @@ pub(crate) struct Version {
     pub(crate) into_hub: fn(&mut Map<String, Value>),
     /// Turns the hub's form into this version's.
     pub(crate) out_of_hub: fn(&mut Map<String, Value>),
+    pub(crate) rules: Option<VersionRules>,
 }
 
 impl Version {
@@ -118,6 +144,14 @@ impl Conversion for Version {
             serde_json::to_vec(&object).map(Bytes::from)
         });
         shown.collect::<serde_json::Result<_>>().map_err(ApiError::internal)
+    }
+
+    fn validate(&self, new: &dyn Object, old: Option<&dyn Object>) -> Vec<Cause> {
+        match (&self.rules, old) {
+            (None, _) => vec![],
+            (Some(rules), None) => (rules.create)(new),
+            (Some(rules), Some(old)) => (rules.update)(new, old),
+        }
     }
 
     fn field<'a>(&self, field: &'a str) -> Option<&'a str> {

@@ -9,6 +9,8 @@ mod certificates;
 mod classes;
 mod client;
 mod deletion;
+mod events;
+mod kubernetes;
 mod lists;
 mod networking;
 mod owners;

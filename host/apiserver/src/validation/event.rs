@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Event;
 
-use super::{all, dns_subdomain, filled, number};
+use super::{all, dns_subdomain, filled, immutable, number};
 use crate::error::Cause;
 
 /// The longest texts of an event: who, what and why, and the sentence for people.
@@ -57,6 +57,66 @@ fn complete(event: &Event) -> Vec<Cause> {
         let detail = format!("can have at most {MESSAGE_MAX} characters");
         faults.push(Cause::invalid("message", "", &detail));
     }
+    faults
+}
+
+/// The further faults of an event that is made in the newer form.
+pub(crate) fn new_event(event: &Event) -> Vec<Cause> {
+    let mut faults = series(event);
+    if event.event_time.is_none() {
+        faults.push(Cause::required("eventTime", ""));
+    }
+    let kind = event.type_.as_deref().unwrap_or_default();
+    if !["Normal", "Warning"].contains(&kind) {
+        let detail = format!("has invalid value: {kind}");
+        faults.push(Cause::invalid("type", "", &detail));
+    }
+    let source = event.source.as_ref();
+    let sourced =
+        source.is_some_and(|own| filled(own.component.as_ref()) || filled(own.host.as_ref()));
+    let older = [
+        ("firstTimestamp", event.first_timestamp.is_some()),
+        ("lastTimestamp", event.last_timestamp.is_some()),
+        ("count", event.count.unwrap_or(0) != 0),
+        ("source", sourced),
+    ];
+    for (field, _) in older.into_iter().filter(|(_, given)| *given) {
+        faults.push(Cause::invalid(field, "", "needs to be unset"));
+    }
+    faults
+}
+
+fn series(event: &Event) -> Vec<Cause> {
+    let Some(series) = &event.series else { return vec![] };
+    let mut faults = vec![];
+    if series.count.unwrap_or(0) < 2 {
+        faults.push(Cause::invalid("series.count", "", "should be at least 2"));
+    }
+    if series.last_observed_time.is_none() {
+        faults.push(Cause::required("series.lastObservedTime", ""));
+    }
+    faults
+}
+
+/// The further faults of a change of an event in the newer form: only its series goes on.
+pub(crate) fn new_event_update(new: &Event, old: &Event) -> Vec<Cause> {
+    let mut faults = if new.series == old.series { vec![] } else { series(new) };
+    let texts = [
+        ("reason", &new.reason, &old.reason),
+        ("message", &new.message, &old.message),
+        ("type", &new.type_, &old.type_),
+        ("action", &new.action, &old.action),
+        ("reportingController", &new.reporting_component, &old.reporting_component),
+        ("reportingInstance", &new.reporting_instance, &old.reporting_instance),
+    ];
+    faults.extend(immutable("involvedObject", &new.involved_object, &old.involved_object));
+    faults.extend(texts.into_iter().flat_map(|(path, new, old)| immutable(path, new, old)));
+    faults.extend(immutable("source", &new.source, &old.source));
+    faults.extend(immutable("count", &new.count, &old.count));
+    faults.extend(immutable("firstTimestamp", &new.first_timestamp, &old.first_timestamp));
+    faults.extend(immutable("lastTimestamp", &new.last_timestamp, &old.last_timestamp));
+    faults.extend(immutable("related", &new.related, &old.related));
+    faults.extend(immutable("eventTime", &new.event_time, &old.event_time));
     faults
 }
 

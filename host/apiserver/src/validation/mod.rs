@@ -78,7 +78,7 @@ pub(crate) use customresourcedefinition::{
 pub(crate) use daemonset::{daemonset, daemonset_status};
 pub(crate) use data::{configmap, configmap_update, secret, secret_update};
 pub(crate) use endpoints::{endpoints, endpointslice};
-pub(crate) use event::{event, lease};
+pub(crate) use event::{event, lease, new_event, new_event_update};
 pub(crate) use flowcontrol::{
     flow_schema, flow_schema_status, priority_level, priority_level_status,
 };

@@ -20,6 +20,7 @@ pub(in super::super) fn v1() -> Version {
         fields: &[],
         into_hub,
         out_of_hub,
+        rules: None,
     }
 }
 

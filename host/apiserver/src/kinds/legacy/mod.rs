@@ -61,6 +61,7 @@ fn version<T: Strategy>(names: Names, into_hub: Rewriting, out_of_hub: Rewriting
         fields: &[],
         into_hub,
         out_of_hub,
+        rules: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Event.
 
+mod v1;
+
 use k8s_openapi::api::core::v1::Event;
 use serde_json::{Value, json};
 
@@ -7,6 +9,8 @@ use super::table::{NAME, column, name, since, since_micro, wide};
 use crate::error::Cause;
 use crate::registry::{Column, Names, Rules, Strategy};
 use crate::validation;
+
+pub(super) use v1::v1;
 
 impl Strategy for Event {
     const NAMES: Names = Names {
