@@ -2,6 +2,7 @@
 //! of its own.
 
 mod api;
+mod apply;
 mod bad_input;
 mod crd;
 mod guests;

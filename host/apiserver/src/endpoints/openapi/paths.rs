@@ -14,6 +14,7 @@ const STREAMS: &[&str] = &["application/json", "application/yaml", "application/
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
+    "application/apply-patch+yaml",
     "application/strategic-merge-patch+json",
 ];
 
@@ -294,7 +295,7 @@ fn operation(action: Action, subject: &Subject<'_>, definitions: &Definitions) -
     });
     let consumed: &[&str] = match action {
         Action::Patch if subject.strategic => PATCHES,
-        Action::Patch => &PATCHES[..2],
+        Action::Patch => &PATCHES[..3],
         _ => &["*/*"],
     };
     if let Some(body) = body {

@@ -83,6 +83,7 @@ fn own_kinds_are_described() {
         &own["paths"]["/apis/coracle.dev/v1/namespaces/{namespace}/modules/{name}"]["patch"];
     let accepted = patch["requestBody"]["content"].as_object().unwrap();
     assert!(!accepted.contains_key("application/strategic-merge-patch+json"));
+    assert!(accepted.contains_key("application/apply-patch+yaml"));
 }
 
 #[test]
