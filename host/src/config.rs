@@ -30,6 +30,10 @@ pub(crate) struct Config {
     #[arg(long)]
     pub(crate) ephemeral: bool,
 
+    /// A file of bearer tokens: lines of token, user, uid and, in quotes, groups.
+    #[arg(long, env = "CORACLE_TOKEN_AUTH_FILE")]
+    pub(crate) token_auth_file: Option<PathBuf>,
+
     /// Let workloads reach addresses outside the cluster.
     #[arg(long)]
     pub(crate) allow_egress: bool,

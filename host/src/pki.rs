@@ -35,6 +35,8 @@ pub(crate) struct Pki {
     pub(crate) ca: String,
     /// What the API server shows to clients.
     pub(crate) server: Pair,
+    /// The private key of service accounts' tokens: PKCS #8, DER.
+    pub(crate) service_account_key: Vec<u8>,
     /// `system:masters` for whoever can read the data directory.
     pub(crate) admin: Pair,
 }
@@ -93,7 +95,8 @@ impl Pki {
                 usage: ExtendedKeyUsagePurpose::ClientAuth,
             },
         )?;
-        Ok(Self { ca: ca.certificate, server, admin })
+        let service_account_key = open_service_account_key(directory)?;
+        Ok(Self { ca: ca.certificate, server, service_account_key, admin })
     }
 }
 
@@ -146,6 +149,22 @@ fn open_authority(directory: &Path) -> Result<Pair> {
     let pair = Pair { certificate, key: key.serialize_pem() };
     write_pair(directory, "ca", &pair)?;
     Ok(pair)
+}
+
+/// The key that service accounts' tokens are signed with. It is never replaced: tokens outlive
+/// restarts.
+fn open_service_account_key(directory: &Path) -> Result<Vec<u8>> {
+    let path = directory.join("sa.key");
+    let key = match files::read_if_present(&path)? {
+        Some(pem) => KeyPair::from_pem(&pem)
+            .with_context(|| format!("reading the key {}", path.display()))?,
+        None => {
+            let key = KeyPair::generate()?;
+            files::write_private(&path, key.serialize_pem().as_bytes())?;
+            key
+        }
+    };
+    Ok(key.serialize_der())
 }
 
 fn open_leaf(directory: &Path, issuer: &Issuer<'_, KeyPair>, leaf: Leaf<'_>) -> Result<Pair> {
@@ -220,6 +239,7 @@ mod tests {
         let second = open(&["127.0.0.1"]);
         assert_eq!(first.server.certificate, second.server.certificate);
         assert_eq!(first.ca, second.ca);
+        assert_eq!(first.service_account_key, second.service_account_key);
         let moved = open(&["192.0.2.7"]);
         assert_ne!(moved.server.certificate, second.server.certificate);
         assert_eq!(moved.ca, second.ca);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::apiextensions::Definitions;
-use crate::authn::Identity;
+use crate::authn::{Identity, impersonation};
 use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::endpoints::{self, Call, Resource};
 use crate::error::{ApiError, Reason, Result};
@@ -74,12 +74,13 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
 /// Authentication, routing, authorization, limits, time; then the endpoint.
 async fn admit(
     server: &Arc<Server>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     labels: &mut RequestLabels,
     warnings: &Arc<Warnings>,
 ) -> Result<Response<Body>> {
-    let identity = match server.authenticator.authenticate(&request)? {
-        Some(identity) => identity,
+    let (headers, extensions) = (request.headers(), request.extensions());
+    let identity = match server.authenticator.authenticate(server, headers, extensions).await? {
+        Some(identity) => impersonation::act(server, identity, request.headers_mut()).await?,
         None if is_public(request.uri().path()) => Arc::new(Identity::anonymous()),
         None => return Err(ApiError::unauthorized()),
     };

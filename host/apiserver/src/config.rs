@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::authn::StaticToken;
+use crate::authn::{ServiceAccountKey, StaticToken};
 
 /// Everything that the program around it decides for an [`ApiServer`](crate::ApiServer).
 pub struct Config {
@@ -21,6 +21,8 @@ pub struct Config {
     pub build: String,
     /// Bearer tokens and whom they stand for.
     pub tokens: Vec<StaticToken>,
+    /// How service accounts' tokens are made.
+    pub service_accounts: ServiceAccountIssuer,
     /// The way to the node agents.
     pub kubelets: Arc<dyn Kubelets>,
     /// The way to Services of the cluster.
@@ -39,12 +41,31 @@ impl Default for Config {
         Self {
             build: env!("CARGO_PKG_VERSION").into(),
             tokens: vec![],
+            service_accounts: ServiceAccountIssuer::default(),
             kubelets: Arc::new(NoKubelets),
             dialer: Arc::new(Sockets),
             extra: Router::new(),
             metrics: Arc::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+/// Who issues the tokens of service accounts.
+pub struct ServiceAccountIssuer {
+    /// The issuer's name, which is also the audience of the API server: a URL.
+    pub issuer: String,
+    /// What tokens are signed with; one that ends with the server if `None`.
+    pub key: Option<ServiceAccountKey>,
+    /// Where clients find the public key.
+    pub keys_url: String,
+}
+
+impl Default for ServiceAccountIssuer {
+    fn default() -> Self {
+        let issuer = "https://kubernetes.default.svc.cluster.local";
+        let keys_url = format!("{issuer}/openid/v1/jwks");
+        Self { issuer: issuer.into(), key: None, keys_url }
     }
 }
 

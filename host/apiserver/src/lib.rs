@@ -30,8 +30,12 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-pub use authn::{Identity, PeerCertificate, StaticToken};
+pub use authn::{
+    Identity, KeyRejected, PeerCertificate, ServiceAccountKey, StaticToken, TokenFileError,
+};
 pub use client::client;
-pub use config::{Config, Dialer, Duplex, Kubelets, Limits, NoKubelets, Sockets, Unreachable};
+pub use config::{
+    Config, Dialer, Duplex, Kubelets, Limits, NoKubelets, ServiceAccountIssuer, Sockets, Unreachable,
+};
 pub use error::{ApiError, Cause, CauseReason, Reason};
 pub use server::ApiServer;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::apiextensions::Definitions;
-use crate::authn::{Authenticator, Identity};
+use crate::authn::{Authenticator, Identity, ServiceAccounts};
 use crate::authz::Authorizer;
 use crate::bootstrap;
 use crate::chain;
@@ -52,13 +52,23 @@ pub(crate) struct Server {
 impl ApiServer {
     /// A server over `store`, ready at once.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Self {
-        let Config { build, tokens, kubelets, dialer, extra, metrics, limits } = config;
+        let Config {
+            build,
+            tokens,
+            service_accounts,
+            kubelets,
+            dialer,
+            extra,
+            metrics,
+            limits,
+        } = config;
+        let service_accounts = ServiceAccounts::new(service_accounts);
         Self(Arc::new(Server {
             store,
             registry: Registry::new(crate::kinds::table()),
             definitions: Definitions::default(),
             openapi: OpenApi::default(),
-            authenticator: Authenticator::new(tokens),
+            authenticator: Authenticator::new(tokens, service_accounts),
             authorizer: Authorizer::default(),
             admission: Admission::default(),
             allocators: Allocators::default(),

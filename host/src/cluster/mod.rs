@@ -13,7 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use coracle_api::dice;
-use coracle_apiserver::{ApiServer, Identity, StaticToken};
+use coracle_apiserver::{
+    ApiServer, Identity, ServiceAccountIssuer, ServiceAccountKey, StaticToken,
+};
 use coracle_images::Images;
 use coracle_network::{Egress, Fabric, nodeport, services};
 use coracle_node::Agent;
@@ -136,13 +138,20 @@ impl Cluster {
                 let router = callers.get().cloned().unwrap_or_default();
                 coracle_apiserver::client(router, identity.unwrap_or_default(), "default")
             }));
+        let mut tokens = vec![StaticToken {
+            token: token.clone(),
+            identity: Identity::new("kubernetes-admin", &["system:masters"]),
+        }];
+        tokens.extend(read_tokens(&config)?);
         let server = ApiServer::new(
             coracle_apiserver::Config {
                 build: env!("CARGO_PKG_VERSION").into(),
-                tokens: vec![StaticToken {
-                    token: token.clone(),
-                    identity: Identity::new("kubernetes-admin", &["system:masters"]),
-                }],
+                tokens,
+                service_accounts: ServiceAccountIssuer {
+                    key: Some(ServiceAccountKey::read(&pki.service_account_key)?),
+                    keys_url: format!("https://{}/openid/v1/jwks", reachable(address)),
+                    ..ServiceAccountIssuer::default()
+                },
                 kubelets: kubelets.clone(),
                 dialer: Arc::new(PodNetwork(fabric.clone())),
                 extra,
@@ -337,6 +346,14 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
         format!("opening the cluster's state in {directory}: is another cluster using it?")
     })?;
     Ok(Arc::new(store))
+}
+
+/// The tokens of the file that the configuration names.
+fn read_tokens(config: &Config) -> Result<Vec<StaticToken>> {
+    let Some(path) = &config.token_auth_file else { return Ok(vec![]) };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("reading the token file {}", path.display()))?;
+    Ok(StaticToken::read_file(&text)?)
 }
 
 /// The admin's token, made on first start.

@@ -1,22 +1,34 @@
-//! Who is asking: in-process identities, client certificates, bearer tokens. Decides nothing about
-//! what the caller may do.
+//! Who is asking: in-process identities, client certificates, bearer tokens of several kinds, and
+//! as whom. Decides nothing about what the caller may do, but for acting as somebody else.
 
+mod bootstrap_token;
 mod certificate;
+pub(crate) mod impersonation;
+mod jwt;
+pub(crate) mod service_account;
+mod static_tokens;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{Request, header};
+use http::{Extensions, HeaderMap, header};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ApiError, Result};
+use crate::server::Server;
+use jwt::Unverified;
+
+pub use jwt::{KeyRejected, SigningKey as ServiceAccountKey};
+pub(crate) use service_account::ServiceAccounts;
+pub use static_tokens::TokenFileError;
 
 /// The group of everybody who has shown who he is.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everybody who has not.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The group that may do everything.
 pub(crate) const MASTERS: &str = "system:masters";
 /// The group of all nodes, and what their names begin with.
@@ -79,7 +91,7 @@ impl Identity {
     }
 
     pub(crate) fn anonymous() -> Self {
-        Self::new("system:anonymous", &["system:unauthenticated"])
+        Self::new("system:anonymous", &[UNAUTHENTICATED])
     }
 
     /// Whether the user belongs to `group`.
@@ -108,47 +120,100 @@ pub struct StaticToken {
 #[derive(Clone, Debug)]
 pub struct PeerCertificate(pub Arc<[u8]>);
 
+/// Whom a token stands for, and for which of the audiences asked for it was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) audiences: Vec<String>,
+}
+
 /// How many certificates are remembered before all are forgotten.
 const REMEMBERED: usize = 1024;
+
+/// What every bad token is told.
+const INVALID: &str = "invalid bearer token";
 
 pub(crate) struct Authenticator {
     /// By the digest of the token, so that looking one up takes no longer for a better guess.
     tokens: HashMap<[u8; 32], Arc<Identity>>,
     /// What certificates were found to say: reading one costs more than a whole request.
     certificates: RwLock<HashMap<Arc<[u8]>, Arc<Identity>>>,
+    pub(crate) service_accounts: ServiceAccounts,
 }
 
 impl Authenticator {
-    pub(crate) fn new(tokens: Vec<StaticToken>) -> Self {
+    pub(crate) fn new(tokens: Vec<StaticToken>, service_accounts: ServiceAccounts) -> Self {
         let tokens = tokens
             .into_iter()
             .map(|StaticToken { token, identity }| (digest(&token), identity.authenticated()))
             .collect();
-        Self { tokens, certificates: RwLock::default() }
+        Self { tokens, certificates: RwLock::default(), service_accounts }
     }
 
     /// The caller; `None` if the request says nothing about him.
-    pub(crate) fn authenticate(&self, request: &Request<Body>) -> Result<Option<Arc<Identity>>> {
-        if let Some(identity) = request.extensions().get::<Arc<Identity>>() {
+    pub(crate) async fn authenticate(
+        &self,
+        server: &Server,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Option<Arc<Identity>>> {
+        if let Some(identity) = extensions.get::<Arc<Identity>>() {
             return Ok(Some(identity.clone()));
         }
-        if let Some(authorization) = request.headers().get(header::AUTHORIZATION) {
+        if let Some(authorization) = headers.get(header::AUTHORIZATION) {
             let token = authorization.to_str().ok().and_then(token);
             // A header of another scheme is somebody else's business; a bad token is not.
             if let Some(token) = token {
-                let identity = self.identify(&token).ok_or_else(ApiError::unauthorized)?;
-                return Ok(Some(identity));
+                let own = [self.service_accounts.issuer()];
+                return match self.identify(server, &token, &own).await {
+                    Ok(verified) => Ok(Some(verified.identity)),
+                    Err(reason) => {
+                        tracing::debug!(reason, "a bearer token was refused");
+                        Err(ApiError::unauthorized())
+                    }
+                };
             }
         }
-        match request.extensions().get::<PeerCertificate>() {
+        match extensions.get::<PeerCertificate>() {
             Some(PeerCertificate(der)) => self.certified(der).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Whom a bearer token stands for.
-    pub(crate) fn identify(&self, token: &str) -> Option<Arc<Identity>> {
-        self.tokens.get(&digest(token)).cloned()
+    /// Whom a bearer token stands for, if it was made for one of `audiences`; or why it does not
+    /// count.
+    pub(crate) async fn identify(
+        &self,
+        server: &Server,
+        token: &str,
+        audiences: &[&str],
+    ) -> Result<Verified, String> {
+        let own = self.service_accounts.issuer();
+        // Tokens that say nothing of an audience are for this server.
+        let plain = |identity: Arc<Identity>| {
+            if audiences.contains(&own) {
+                Ok(Verified { identity, audiences: vec![own.to_owned()] })
+            } else {
+                Err(INVALID.to_owned())
+            }
+        };
+        if let Some(identity) = self.tokens.get(&digest(token)) {
+            return plain(identity.clone());
+        }
+        let accounts = &self.service_accounts;
+        if accounts.knows(token) {
+            return accounts.verify(server, token, None, audiences).await;
+        }
+        if let Some(read) = Unverified::read(token) {
+            if accounts.issues(read.issuer()) {
+                return accounts.verify(server, token, Some(&read), audiences).await;
+            }
+            return Err(INVALID.into());
+        }
+        match bootstrap_token::identify(server, token).await {
+            Some(identity) => plain(identity.authenticated()),
+            None => Err(INVALID.into()),
+        }
     }
 
     fn certified(&self, der: &Arc<[u8]>) -> Result<Arc<Identity>> {
@@ -167,7 +232,6 @@ impl Authenticator {
         Ok(identity)
     }
 }
-
 /// The token in an `Authorization` header: a bearer token, or the password of the basic scheme
 /// under any user name, which is all that OCI clients can be told.
 fn token(authorization: &str) -> Option<Cow<'_, str>> {

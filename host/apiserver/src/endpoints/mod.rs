@@ -27,6 +27,7 @@ mod review;
 mod scale;
 mod subresources;
 mod table;
+mod token;
 mod update;
 mod watch;
 
@@ -136,6 +137,7 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
         ("eviction", _) => eviction::create(&call, &*kind, body).await,
         ("finalize", _) => finalize::update(&call, &*kind, body).await,
         ("log", _) => log::get(&call, &*kind).await,
+        ("token", _) => token::create(&call, &*kind, body).await,
         _ => Err(ApiError::no_such_path()),
     }
 }

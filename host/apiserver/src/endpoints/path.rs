@@ -19,7 +19,19 @@ use crate::server::Server;
 /// Whether the path is the API server's, rather than one that the program adds.
 pub(crate) fn is_own(path: &str) -> bool {
     let root = path.split('/').nth(1).unwrap_or_default();
-    let roots = ["", "api", "apis", "healthz", "livez", "readyz", "version", "metrics", "openapi"];
+    let roots = [
+        "",
+        ".well-known",
+        "api",
+        "apis",
+        "healthz",
+        "livez",
+        "metrics",
+        "openapi",
+        "openid",
+        "readyz",
+        "version",
+    ];
     roots.contains(&root)
 }
 
@@ -43,10 +55,27 @@ pub(crate) async fn path(
         ["healthz" | "livez" | "readyz", ..] => health::health(server, params, path).await,
         ["version"] => shown(&build(server)),
         ["metrics"] => metrics(server).await,
+        [".well-known", "openid-configuration"] => {
+            issuer(&server.authenticator.service_accounts.configuration(), "application/json")
+        }
+        ["openid", "v1", "jwks"] => {
+            let keys = server.authenticator.service_accounts.key_set();
+            issuer(&keys, "application/jwk-set+json")
+        }
         ["openapi", ..] => openapi(server, params, request, &segments),
         ["api" | "apis", ..] => discovery::discover(server, params, request, &segments),
         _ => Err(ApiError::no_such_path()),
     }
+}
+
+/// What is said of the issuer of service accounts' tokens.
+fn issuer(value: &Value, media: &'static str) -> Result<Response<Body>> {
+    let body = serde_json::to_vec(value).map_err(ApiError::internal)?;
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    Ok(response)
 }
 
 fn openapi(
@@ -69,6 +98,7 @@ fn shown(value: &Value) -> Result<Response<Body>> {
 
 fn index(server: &Server) -> Value {
     let mut paths: Vec<String> = [
+        "/.well-known/openid-configuration",
         "/api",
         "/api/v1",
         "/apis",
@@ -77,6 +107,7 @@ fn index(server: &Server) -> Value {
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/version",
     ]

@@ -47,6 +47,10 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource<'_>> {
         let (kind, group, version) = ("Scale", "autoscaling", "v1");
         found.push(Subresource { name: "scale", kind, group, version, verbs: CHANGED });
     }
+    if group.is_empty() && &*names.plural == "serviceaccounts" {
+        let (kind, group, version) = ("TokenRequest", "authentication.k8s.io", "v1");
+        found.push(Subresource { name: "token", kind, group, version, verbs: CREATED });
+    }
     if names.status {
         found.push(Subresource { name: "status", kind: own, group, version, verbs: CHANGED });
     }

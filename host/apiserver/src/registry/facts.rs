@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) uid: String,
     /// Whether the object is being deleted.
     pub(crate) terminating: bool,
+    /// When it goes, in seconds of Unix time, if it does.
+    pub(crate) deletion: Option<i64>,
     /// Which list of selectable fields the values are of: kinds that are defined at run time
     /// change theirs.
     list: usize,
@@ -43,6 +45,7 @@ impl Facts {
                     fields,
                     uid: meta.uid.clone().unwrap_or_default(),
                     terminating: meta.deletion_timestamp.is_some(),
+                    deletion: meta.deletion_timestamp.as_ref().map(|time| time.0.as_second()),
                     list: 0,
                 }
             }

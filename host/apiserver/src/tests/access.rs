@@ -91,6 +91,7 @@ async fn callers_can_ask_about_themselves_and_others() {
     let path = "/apis/authentication.k8s.io/v1/tokenreviews";
     let known = server.post(path, json!({ "spec": { "token": "nobody" } })).await.is(201);
     assert_eq!(known["status"]["user"]["username"], "jane");
+    assert_eq!(known["status"]["audiences"], json!([ISSUER]));
     let other = server.post(path, json!({ "spec": { "token": "x" } })).await.is(201);
     assert_eq!(
         other["status"],
@@ -152,6 +153,7 @@ async fn other_routes_stand_behind_the_same_filters() {
     server.get("/elsewhere").await.fails(404, "NotFound");
 }
 
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 fn reader() -> serde_json::Value {

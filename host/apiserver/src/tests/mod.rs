@@ -19,6 +19,7 @@ mod protobuf;
 mod rbac;
 mod services;
 mod subresources;
+mod tokens;
 mod verbs;
 mod versions;
 mod views;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::negotiate::Output;
 use super::{Call, body, respond};
-use crate::authn::Identity;
+use crate::authn::{Identity, Verified};
 use crate::error::{ApiError, Cause, Result};
 use crate::registry::ApiResource;
 
@@ -80,8 +80,18 @@ async fn token(call: &Call, spec: TokenReview) -> Result<Value> {
     if spec.token.is_empty() {
         return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
-    Ok(match call.server.authenticator.identify(&spec.token) {
-        Some(identity) => json!({ "authenticated": true, "user": user_info(&identity) }),
-        None => json!({ "authenticated": false, "user": {}, "error": "invalid bearer token" }),
+    let authenticator = &call.server.authenticator;
+    let own = authenticator.service_accounts.issuer();
+    let mut audiences: Vec<&str> = spec.audiences.iter().map(String::as_str).collect();
+    if audiences.is_empty() {
+        audiences.push(own);
+    }
+    Ok(match authenticator.identify(&call.server, &spec.token, &audiences).await {
+        Ok(Verified { identity, audiences }) => json!({
+            "authenticated": true,
+            "user": user_info(&identity),
+            "audiences": audiences,
+        }),
+        Err(error) => json!({ "authenticated": false, "user": {}, "error": error }),
     })
 }
