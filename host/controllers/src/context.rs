@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
     ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
 use tokio::task::JoinSet;
 
@@ -35,6 +36,7 @@ pub(crate) struct Informers {
     pub(crate) nodes: Informer<Node>,
     pub(crate) leases: Informer<Lease>,
     pub(crate) namespaces: Informer<Namespace>,
+    pub(crate) cluster_roles: Informer<ClusterRole>,
     /// Only those that every namespace is given.
     pub(crate) service_accounts: Informer<ServiceAccount>,
     /// Only those that every namespace is given.
@@ -66,6 +68,7 @@ impl Informers {
             nodes,
             leases("metadata.namespace=kube-node-lease".to_owned()),
             namespaces,
+            cluster_roles,
             service_accounts(format!("metadata.name={}", serviceaccount::NAME)),
             config_maps(format!("metadata.name={}", rootcacert::NAME)),
         );

@@ -10,6 +10,7 @@
 
 mod backends;
 mod claim;
+mod clusterroleaggregation;
 mod context;
 mod deployment;
 mod dynamic;
@@ -63,6 +64,10 @@ const TABLE: &[Controller] = &[
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller { name: "endpoint-controller", start: endpoints::start },
     Controller { name: "resourcequota-controller", start: resourcequota::start },
+    Controller {
+        name: "clusterrole-aggregation-controller",
+        start: clusterroleaggregation::start,
+    },
     Controller { name: "service-account-controller", start: serviceaccount::start },
     Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
     Controller { name: "namespace-controller", start: namespace::start },
