@@ -64,10 +64,7 @@ const TABLE: &[Controller] = &[
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller { name: "endpoint-controller", start: endpoints::start },
     Controller { name: "resourcequota-controller", start: resourcequota::start },
-    Controller {
-        name: "clusterrole-aggregation-controller",
-        start: clusterroleaggregation::start,
-    },
+    Controller { name: "clusterrole-aggregation-controller", start: clusterroleaggregation::start },
     Controller { name: "service-account-controller", start: serviceaccount::start },
     Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
     Controller { name: "namespace-controller", start: namespace::start },
