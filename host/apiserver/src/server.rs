@@ -52,16 +52,8 @@ pub(crate) struct Server {
 impl ApiServer {
     /// A server over `store`, ready at once.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Self {
-        let Config {
-            build,
-            tokens,
-            service_accounts,
-            kubelets,
-            dialer,
-            extra,
-            metrics,
-            limits,
-        } = config;
+        let Config { build, tokens, service_accounts, kubelets, dialer, extra, metrics, limits } =
+            config;
         let service_accounts = ServiceAccounts::new(service_accounts);
         Self(Arc::new(Server {
             store,
