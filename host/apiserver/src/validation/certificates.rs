@@ -10,7 +10,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::all;
+use super::{Rule, all};
 use crate::error::Cause;
 
 /// A signer of former times, which nobody may name any longer.
@@ -127,7 +127,7 @@ pub(crate) fn signer_name(name: &str, path: &str) -> Vec<Cause> {
     if domain.len() > meta::SUBDOMAIN_MAX {
         faults.push(Cause::too_long(path, meta::SUBDOMAIN_MAX));
     }
-    let rules: [(&str, fn(&str) -> Vec<String>); 2] =
+    let rules: [(&str, Rule); 2] =
         [(domain, meta::dns_1123_label), (rest, meta::dns_1123_subdomain)];
     for (part, rule) in rules {
         for label in part.split('.') {

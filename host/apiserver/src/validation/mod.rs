@@ -119,6 +119,9 @@ pub(crate) use workload::{
     replicationcontroller_status,
 };
 
+/// What is to be complained of in a text.
+type Rule = fn(&str) -> Vec<String>;
+
 /// One fault for each complaint about `value`.
 fn all(path: &str, value: &str, complaints: Vec<String>) -> Vec<Cause> {
     complaints.iter().map(|complaint| Cause::invalid(path, value, complaint)).collect()

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use serde_json::{Map, Value, json};
 
 use super::volume::{host_path, no_backsteps};
-use super::{all, immutable, node_selector, one_of, resources};
+use super::{Rule, all, immutable, node_selector, one_of, resources};
 use crate::error::Cause;
 
 /// How a volume may be mounted.
@@ -281,7 +281,7 @@ fn of_csi(csi: &CSIPersistentVolumeSource, path: &str) -> Vec<Cause> {
 
 fn secret_ref(secret: &SecretReference, path: &str) -> Vec<Cause> {
     let mut faults = vec![];
-    let rules: [(_, _, fn(&str) -> Vec<String>); 2] = [
+    let rules: [(_, _, Rule); 2] = [
         ("name", &secret.name, meta::dns_1123_subdomain),
         ("namespace", &secret.namespace, meta::dns_1123_label),
     ];
