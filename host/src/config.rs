@@ -34,6 +34,22 @@ pub(crate) struct Config {
     #[arg(long, env = "CORACLE_TOKEN_AUTH_FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,
 
+    /// What of requests is written into the audit log: a file with an audit.k8s.io/v1 Policy.
+    #[arg(long, env = "CORACLE_AUDIT_POLICY_FILE", requires = "audit_log_path")]
+    pub(crate) audit_policy_file: Option<PathBuf>,
+
+    /// The audit log, one JSON line an event.
+    #[arg(long, env = "CORACLE_AUDIT_LOG_PATH", requires = "audit_policy_file")]
+    pub(crate) audit_log_path: Option<PathBuf>,
+
+    /// Megabytes after which a new audit log is begun.
+    #[arg(long, env = "CORACLE_AUDIT_LOG_MAXSIZE", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) audit_log_maxsize: u64,
+
+    /// Older audit logs that are kept.
+    #[arg(long, env = "CORACLE_AUDIT_LOG_MAXBACKUP", default_value_t = 10)]
+    pub(crate) audit_log_maxbackup: usize,
+
     /// Let workloads reach addresses outside the cluster.
     #[arg(long)]
     pub(crate) allow_egress: bool,

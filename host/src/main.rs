@@ -3,6 +3,7 @@
 //! Parses the command line, runs the command, and ends with its exit code. What the cluster is
 //! made of is put together in [`cluster`].
 
+mod audit;
 mod bootstrap;
 mod cluster;
 mod commands;

@@ -9,15 +9,17 @@ use coracle_api::dice;
 use coracle_api::selector::FieldSelector;
 use coracle_store::Error as StoreError;
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::apiextensions::Definitions;
+use crate::audit::{self, Annotations, Record, Stage};
 use crate::authn::{Identity, impersonation};
 use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::endpoints::{self, Call, Resource};
 use crate::error::{ApiError, Reason, Result};
+use crate::flow::Class;
 use crate::metrics::RequestLabels;
 use crate::request::{Params, Route, Target, Verb};
 use crate::server::Server;
@@ -25,6 +27,56 @@ use crate::timeouts;
 use crate::warnings::Warnings;
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
+
+/// What is learnt of a request on its way, for whoever writes of it afterwards.
+struct Noted {
+    id: String,
+    labels: RequestLabels,
+    warnings: Arc<Warnings>,
+    annotations: Arc<Annotations>,
+    /// Who asks, whoever he acts as.
+    caller: Option<Arc<Identity>>,
+    class: Option<Class>,
+    record: Option<Arc<Record>>,
+    /// Whether the answer goes on for as long as the caller likes.
+    long: bool,
+}
+
+impl Noted {
+    fn new(id: String) -> Self {
+        Self {
+            id,
+            labels: RequestLabels { verb: "OTHER", ..RequestLabels::default() },
+            warnings: Arc::default(),
+            annotations: Arc::default(),
+            caller: None,
+            class: None,
+            record: None,
+            long: false,
+        }
+    }
+
+    /// Begins what is to be written down of the request, and finds the flow that it belongs to.
+    async fn begin(
+        &mut self,
+        server: &Server,
+        asked: &Attributes<'_>,
+        version: &str,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<()> {
+        if let Some(audit) = &server.audit {
+            let annotations = self.annotations.clone();
+            let caller = self.caller.as_deref().unwrap_or(asked.identity);
+            self.record =
+                Record::begin(audit, &self.id, caller, asked, version, uri, headers, annotations);
+        }
+        self.class = Some(server.flow.classify(&*server.store, asked).await?);
+        Ok(())
+    }
+}
 
 /// Answers a request. Nothing that happens on its way reaches another request.
 pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Response<Body> {
@@ -33,10 +85,10 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let gzip = endpoints::accepts_gzip(request.headers());
     let accept = request.headers().get(header::ACCEPT).cloned();
     let oci = request.uri().path().starts_with("/v2");
-    let mut labels = RequestLabels { verb: "OTHER", ..RequestLabels::default() };
-    let warnings = Arc::new(Warnings::default());
-    let answer = admit(&server, request, &mut labels, &warnings);
-    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    let mut noted = Noted::new(id.clone());
+    let answer = AssertUnwindSafe(admit(&server, request, &mut noted)).catch_unwind().await;
+    let Noted { labels, warnings, class, record, long, .. } = noted;
+    let stage = if answer.is_err() { Stage::Panic } else { Stage::ResponseComplete };
     let mut response = match answer {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -55,6 +107,16 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
         }
     };
     warnings.write(response.headers_mut());
+    if let Some((schema, level)) = class.as_ref().and_then(Class::uids) {
+        for (name, uid) in [(FLOW_SCHEMA, schema), (PRIORITY_LEVEL, level)] {
+            if let Ok(uid) = HeaderValue::try_from(uid) {
+                response.headers_mut().insert(name, uid);
+            }
+        }
+    }
+    if let Some(record) = record {
+        response = audit::answered(record, response, stage, long).await;
+    }
     server.metrics.answered(&labels, response.status().as_u16(), started.elapsed());
     // OCI clients show what they were told at login only to a server that asks for it.
     if oci && response.status() == StatusCode::UNAUTHORIZED {
@@ -75,50 +137,65 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
 async fn admit(
     server: &Arc<Server>,
     mut request: Request<Body>,
-    labels: &mut RequestLabels,
-    warnings: &Arc<Warnings>,
+    noted: &mut Noted,
 ) -> Result<Response<Body>> {
     let (headers, extensions) = (request.headers(), request.extensions());
     let identity = match server.authenticator.authenticate(server, headers, extensions).await? {
-        Some(identity) => impersonation::act(server, identity, request.headers_mut()).await?,
+        Some(identity) => {
+            noted.caller = Some(identity.clone());
+            impersonation::act(server, identity, request.headers_mut()).await?
+        }
         None if is_public(request.uri().path()) => Arc::new(Identity::anonymous()),
         None => return Err(ApiError::unauthorized()),
     };
     let params = Params::read(request.uri());
     let (verb, target) = match Route::read(request.method(), request.uri().path(), &params) {
         Route::Resource(verb, target) => (verb, target),
-        Route::Path => return path(server, identity, params, request, labels).await,
+        Route::Path => return path(server, identity, params, request, noted).await,
     };
     server.definitions.ready(server).await?;
     let resource = server.registry.resource(&target);
-    *labels = endpoints::labels(verb, &target, resource.as_ref());
+    noted.labels = endpoints::labels(verb, &target, resource.as_ref());
     let fields = narrowed(verb, &params);
-    authorize(
-        server,
-        &Attributes {
-            identity: &identity,
-            verb: verb.as_str(),
-            resource: Some(ResourceAttributes {
-                group: &target.group,
-                resource: &target.resource,
-                subresource: &target.subresource,
-                namespace: &target.namespace,
-                name: asked_name(verb, &target, fields.as_ref()),
-                fields: fields.as_ref(),
-            }),
-            path: request.uri().path(),
-        },
-    )
-    .await?;
+    let asked = Attributes {
+        identity: &identity,
+        verb: verb.as_str(),
+        resource: Some(ResourceAttributes {
+            group: &target.group,
+            resource: &target.resource,
+            subresource: &target.subresource,
+            namespace: &target.namespace,
+            name: asked_name(verb, &target, fields.as_ref()),
+            fields: fields.as_ref(),
+        }),
+        path: request.uri().path(),
+    };
+    noted.begin(server, &asked, &target.version, request.uri(), request.headers()).await?;
+    authorize(server, &asked, noted).await?;
     let resource = resource.ok_or_else(ApiError::no_such_path)?;
     let long = verb == Verb::Watch || target.subresource == "log" && params.flag("follow");
-    let place = if long { None } else { server.flow.enter(&identity, verb.writes())? };
+    noted.long = long;
+    let place = match &noted.class {
+        Some(class) if !long => server.flow.enter(class, &server.metrics).await?,
+        _ => None,
+    };
     let counted = (!long).then(|| server.metrics.enter(verb.writes()));
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
-    let (server, warnings) = (server.clone(), warnings.clone());
-    let manager = endpoints::manager(&params, &headers);
-    let call = Call { server, identity, verb, target, params, headers, manager, warnings };
+    let server = server.clone();
+    let Noted { warnings, annotations, record, .. } = &*noted;
+    let call = Call {
+        server,
+        identity,
+        verb,
+        target,
+        manager: endpoints::manager(&params, &headers),
+        params,
+        headers,
+        warnings: warnings.clone(),
+        annotations: annotations.clone(),
+        record: record.clone(),
+    };
     let answer = async move {
         let answer = match resource {
             Resource::Stored(kind) => {
@@ -163,16 +240,18 @@ async fn path(
     identity: Arc<Identity>,
     params: Params,
     request: Request<Body>,
-    labels: &mut RequestLabels,
+    noted: &mut Noted,
 ) -> Result<Response<Body>> {
+    noted.labels.verb = endpoints::method(request.method());
+    let verb = request.method().as_str().to_ascii_lowercase();
+    let path = request.uri().path();
+    let asked = Attributes { identity: &identity, verb: &verb, resource: None, path };
+    noted.begin(server, &asked, "", request.uri(), request.headers()).await?;
+    if !is_public(path) {
+        authorize(server, &asked, noted).await?;
+    }
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
-    labels.verb = endpoints::method(&parts.method);
-    if !is_public(path) {
-        let verb = parts.method.as_str().to_ascii_lowercase();
-        let asked = Attributes { identity: &identity, verb: &verb, resource: None, path };
-        authorize(server, &asked).await?;
-    }
     if endpoints::is_own(path) {
         if ["/api", "/openapi"].iter().any(|root| path.starts_with(root)) {
             server.definitions.ready(server).await?;
@@ -205,10 +284,19 @@ fn asked_name<'a>(verb: Verb, target: &'a Target, fields: Option<&'a FieldSelect
     fields.and_then(|fields| fields.exact("metadata.name")).unwrap_or_default()
 }
 
-async fn authorize(server: &Server, attributes: &Attributes<'_>) -> Result<()> {
-    match server.authorizer.authorize(&*server.store, attributes).await? {
+async fn authorize(server: &Server, asked: &Attributes<'_>, noted: &Noted) -> Result<()> {
+    let decision = server.authorizer.authorize(&*server.store, asked).await?;
+    if noted.record.is_some() {
+        let (answer, reason) = match &decision {
+            Decision::Allow(granted) => ("allow", granted.to_string()),
+            Decision::Refuse(reason) => ("forbid", reason.clone()),
+        };
+        noted.annotations.add("authorization.k8s.io/decision", answer);
+        noted.annotations.add("authorization.k8s.io/reason", reason);
+    }
+    match decision {
         Decision::Allow(_) => Ok(()),
-        Decision::Refuse(reason) => Err(attributes.forbidden(&reason)),
+        Decision::Refuse(reason) => Err(asked.forbidden(&reason)),
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::audit::Audit;
 use crate::authn::{ServiceAccountKey, StaticToken};
 
 /// Everything that the program around it decides for an [`ApiServer`](crate::ApiServer).
@@ -34,6 +35,8 @@ pub struct Config {
     pub metrics: Arc<Mutex<Registry>>,
     /// Requests that may be under way at once.
     pub limits: Limits,
+    /// Where it is written down who asked for what, if anywhere.
+    pub audit: Option<Audit>,
 }
 
 impl Default for Config {
@@ -47,6 +50,7 @@ impl Default for Config {
             extra: Router::new(),
             metrics: Arc::default(),
             limits: Limits::default(),
+            audit: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod admission;
 mod apiextensions;
+mod audit;
 mod authn;
 mod authz;
 mod bootstrap;
@@ -30,6 +31,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Audit, Policy as AuditPolicy, PolicyError as AuditPolicyError, Sink as AuditSink};
 pub use authn::{
     Identity, KeyRejected, PeerCertificate, ServiceAccountKey, StaticToken, TokenFileError,
 };

@@ -67,6 +67,13 @@ struct InflightLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    flow_schema: String,
+    priority_level: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
     group: Name,
     version: Name,
@@ -98,6 +105,7 @@ pub(crate) struct Metrics {
     requests: Family<AnsweredLabels, Counter>,
     durations: Family<RequestLabels, Histogram, Durations>,
     inflight: Family<InflightLabels, Gauge>,
+    rejected: Family<RejectedLabels, Counter>,
     watches: Family<ResourceLabels, Gauge>,
     events: Family<ResourceLabels, Counter>,
     objects: Family<ResourceLabels, Gauge>,
@@ -126,6 +134,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(Durations),
             inflight: Family::default(),
+            rejected: Family::default(),
             watches: Family::default(),
             events: Family::default(),
             objects: Family::default(),
@@ -145,6 +154,11 @@ impl Metrics {
             "apiserver_current_inflight_requests",
             "Requests under way",
             metrics.inflight.clone(),
+        );
+        registry.register(
+            "apiserver_flowcontrol_rejected_requests",
+            "Requests that priority and fairness sent away",
+            metrics.rejected.clone(),
         );
         registry.register(
             "apiserver_longrunning_requests",
@@ -167,6 +181,12 @@ impl Metrics {
         let answered = AnsweredLabels { verb, group, version, resource, subresource, scope, code };
         self.requests.get_or_create(&answered).inc();
         self.durations.get_or_create(labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn rejected(&self, schema: &str, level: &str, reason: &'static str) {
+        let (flow_schema, priority_level) = (schema.to_owned(), level.to_owned());
+        let labels = RejectedLabels { flow_schema, priority_level, reason };
+        self.rejected.get_or_create(&labels).inc();
     }
 
     pub(crate) fn enter(&self, writes: bool) -> Counted {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::apiextensions::Definitions;
+use crate::audit::Audit;
 use crate::authn::{Authenticator, Identity, ServiceAccounts};
 use crate::authz::Authorizer;
 use crate::bootstrap;
@@ -44,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) extra: Router,
     pub(crate) limits: Limits,
+    pub(crate) audit: Option<Audit>,
     pub(crate) build: String,
     /// Set when the server is about to end: readiness is off, and every watch ends.
     pub(crate) ending: CancellationToken,
@@ -52,8 +54,17 @@ pub(crate) struct Server {
 impl ApiServer {
     /// A server over `store`, ready at once.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Self {
-        let Config { build, tokens, service_accounts, kubelets, dialer, extra, metrics, limits } =
-            config;
+        let Config {
+            build,
+            tokens,
+            service_accounts,
+            kubelets,
+            dialer,
+            extra,
+            metrics,
+            limits,
+            audit,
+        } = config;
         let service_accounts = ServiceAccounts::new(service_accounts);
         Self(Arc::new(Server {
             store,
@@ -70,6 +81,7 @@ impl ApiServer {
             dialer,
             extra: extra.fallback(|| async { (StatusCode::NOT_FOUND, not_found()) }),
             limits,
+            audit,
             build,
             ending: CancellationToken::new(),
         }))

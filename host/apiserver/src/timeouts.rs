@@ -21,6 +21,9 @@ pub(crate) const EVENT_SWEEP: Duration = Duration::from_secs(60);
 /// When custom resource definitions are looked at again that could not be settled.
 pub(crate) const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);
 
+/// How long a request waits for its turn at most.
+pub(crate) const QUEUE: Duration = Duration::from_secs(15);
+
 /// When a caller that met a full server shall try again, in seconds.
 pub(crate) const RETRY_AFTER: u32 = 1;
 

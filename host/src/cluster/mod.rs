@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bootstrap::{self, ApiServerAddress};
 use crate::config::Config;
 use crate::pki::Pki;
-use crate::{dashboard, files, kubeconfig, modules, serve, timeouts};
+use crate::{audit, dashboard, files, kubeconfig, modules, serve, timeouts};
 use dialer::PodNetwork;
 use kubelets::InProcess;
 
@@ -143,6 +143,7 @@ impl Cluster {
             identity: Identity::new("kubernetes-admin", &["system:masters"]),
         }];
         tokens.extend(read_tokens(&config)?);
+        let (audit, audit_log) = audit::begin(&config).await?.unzip();
         let server = ApiServer::new(
             coracle_apiserver::Config {
                 build: env!("CARGO_PKG_VERSION").into(),
@@ -156,6 +157,7 @@ impl Cluster {
                 dialer: Arc::new(PodNetwork(fabric.clone())),
                 extra,
                 metrics: metrics.clone(),
+                audit,
                 ..Default::default()
             },
             store.clone(),
@@ -166,6 +168,9 @@ impl Cluster {
         };
 
         let mut listeners = Part::new();
+        if let Some(writes) = audit_log {
+            listeners.until_stopped("audit log", writes);
+        }
         let stop = listeners.stop.clone();
         let accepting =
             serve::run(listener, acceptor.clone(), routes.clone(), stop.cancelled_owned());

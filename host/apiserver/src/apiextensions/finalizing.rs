@@ -9,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use super::conditions;
 use super::definitions::put;
 use super::serving::Served;
+use crate::audit::Annotations;
 use crate::authn::Identity;
 use crate::error::{Reason, Result};
 use crate::registry::{self, DeleteOptions, Kind, Write, prefix, split};
@@ -79,6 +80,7 @@ pub(super) async fn step(
 async fn empty(server: &Server, kind: &dyn Kind) -> Result<bool> {
     let mut range = Range { limit: Some(BATCH), ..Range::default() };
     let (identity, warnings) = (Identity::component("apiextensions"), Warnings::default());
+    let annotations = Annotations::default();
     let mut left = false;
     loop {
         let page = server.store.range(&prefix(kind.names(), ""), range.clone()).await?;
@@ -96,6 +98,7 @@ async fn empty(server: &Server, kind: &dyn Kind) -> Result<bool> {
                 identity: &identity,
                 manager: None,
                 warnings: &warnings,
+                annotations: &annotations,
             };
             match registry::delete(write, name, &DeleteOptions::default()).await {
                 Ok(registry::Deleted::Gone(..)) => {}

@@ -1,8 +1,7 @@
 //! What callers may do: members of `system:masters` everything, nodes what their pods need
 //! ([`node`]), everybody what roles bound to him say ([`rbac`]). Roles that every cluster has
-//! stand in [`policy`]. Knows nothing of HTTP, and of the store only what [`mirror`] shows.
+//! stand in [`policy`]. Knows nothing of HTTP, and of the store only what [`Mirror`]s show.
 
-mod mirror;
 pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod rbac;
@@ -15,7 +14,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 
 use crate::authn::{Identity, MASTERS};
 use crate::error::{ApiError, Result};
-use mirror::Mirror;
+use crate::registry::Mirror;
 use node::Judgement;
 
 /// A question to the authorizer.

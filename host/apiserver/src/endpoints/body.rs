@@ -52,6 +52,14 @@ const ACCEPTED: &[&str] =
 
 /// The body of a create, update or delete as JSON; YAML and protobuf are turned into it.
 pub(super) async fn json(call: &Call, body: Body) -> Result<Bytes> {
+    let json = as_json(call, body).await?;
+    if let Some(record) = &call.record {
+        record.request(&json);
+    }
+    Ok(json)
+}
+
+async fn as_json(call: &Call, body: Body) -> Result<Bytes> {
     let into_json: fn(Bytes) -> Result<Bytes> = match media_type(&call.headers) {
         "" | "application/json" | "*/*" => Ok,
         "application/yaml" | "application/x-yaml" | "text/yaml" => |bytes| from_yaml(&bytes),

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, Method, Response, header};
 
+use crate::audit::{Annotations, Record};
 use crate::authn::Identity;
 use crate::error::{ApiError, Result};
 use crate::metrics::RequestLabels;
@@ -61,6 +62,9 @@ pub(crate) struct Call {
     /// The name by which the caller owns fields.
     pub(crate) manager: String,
     pub(crate) warnings: Arc<Warnings>,
+    /// What is written down of it, if anything.
+    pub(crate) record: Option<Arc<Record>>,
+    pub(crate) annotations: Arc<Annotations>,
 }
 
 impl Call {
@@ -75,6 +79,7 @@ impl Call {
             identity: &self.identity,
             manager: Some(&self.manager),
             warnings: &self.warnings,
+            annotations: &self.annotations,
         }
     }
 }

@@ -118,7 +118,7 @@ impl Output {
         match self.media {
             Media::Json => "application/json",
             Media::Yaml => "application/yaml",
-            Media::Protobuf => "application/vnd.kubernetes.protobuf",
+            Media::Protobuf => protobuf::MEDIA,
         }
     }
 }

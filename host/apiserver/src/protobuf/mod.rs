@@ -11,6 +11,9 @@ mod write;
 pub(crate) use read::{Decoded, decode};
 pub(crate) use write::{Kind, Unwritable, event};
 
+/// The media type.
+pub(crate) const MEDIA: &str = "application/vnd.kubernetes.protobuf";
+
 /// What every protobuf body of Kubernetes begins with.
 const MAGIC: &[u8] = b"k8s\0";
 

@@ -11,11 +11,13 @@ mod keys;
 mod kind;
 mod managed;
 mod metadata;
+mod mirror;
 mod object;
 mod table;
 mod update;
 mod version;
 
+use crate::audit::Annotations;
 use crate::authn::Identity;
 use crate::server::Server;
 use crate::warnings::Warnings;
@@ -32,6 +34,7 @@ pub(crate) use kind::{
 };
 pub(crate) use managed::{MAX_MANAGER, Owners, Settled, is_printable, manager_of, text};
 pub(crate) use metadata::{place, seconds};
+pub(crate) use mirror::{Mirror, View};
 pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
@@ -57,4 +60,6 @@ pub(crate) struct Write<'a> {
     pub(crate) manager: Option<&'a str>,
     /// What he is told besides the answer.
     pub(crate) warnings: &'a Warnings,
+    /// What the audit log is told besides.
+    pub(crate) annotations: &'a Annotations,
 }

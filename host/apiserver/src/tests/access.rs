@@ -127,7 +127,7 @@ async fn a_full_server_sends_callers_away() {
         token: "nobody".into(),
         identity: crate::Identity::new("jane", &[]),
     }];
-    let limits = crate::Limits { mutating: 0, ..Default::default() };
+    let limits = crate::Limits { reading: 0, mutating: 0, ..Default::default() };
     let server = Server::with(crate::Config { tokens, limits, ..Default::default() }).await;
     let jane = json!([{ "kind": "User", "name": "jane" }]);
     server.bind("cluster-admin", jane).await;

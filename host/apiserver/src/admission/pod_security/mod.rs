@@ -77,19 +77,29 @@ impl Plugin for PodSecurity {
                 let why = format!("violates PodSecurity \"{}\": {details}", policy.enforce);
                 return Err(ApiError::forbidden("", "pods", attributes.name, &why));
             }
-            warn(attributes, policy.warn, &pod.metadata, spec);
+            let enforced = policy.enforce.to_string();
+            write.annotations.add("pod-security.kubernetes.io/enforce-policy", enforced);
+            tell(attributes, &policy, &pod.metadata, spec);
         } else if let Some((meta, spec)) = template(object) {
-            warn(attributes, policy.warn, meta, spec);
+            tell(attributes, &policy, meta, spec);
         }
         Ok(())
     }
 }
 
-fn warn(attributes: &Attributes<'_>, standard: Standard, meta: &ObjectMeta, spec: &PodSpec) {
-    let broken = standard.violations(meta, spec);
-    if !broken.is_empty() {
-        let warning = format!("would violate PodSecurity \"{standard}\": {}", details(&broken));
-        attributes.write.warnings.add(warning);
+/// Tells the caller and the audit log what breaks the standards that are not enforced.
+fn tell(attributes: &Attributes<'_>, policy: &Policy, meta: &ObjectMeta, spec: &PodSpec) {
+    let violation = |standard: Standard| {
+        let broken = standard.violations(meta, spec);
+        let text = || format!("would violate PodSecurity \"{standard}\": {}", details(&broken));
+        (!broken.is_empty()).then(text)
+    };
+    let write = attributes.write;
+    if let Some(text) = violation(policy.audit) {
+        write.annotations.add("pod-security.kubernetes.io/audit-violations", text);
+    }
+    if let Some(text) = violation(policy.warn) {
+        write.warnings.add(text);
     }
 }
 

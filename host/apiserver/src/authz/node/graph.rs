@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, Pod, PodSpec, Volume};
 
-use super::super::mirror::View;
+use crate::registry::View;
 use crate::registry::split;
 
 /// What a node may have a relationship to.

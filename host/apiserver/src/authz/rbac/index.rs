@@ -8,8 +8,8 @@ use bytes::Bytes;
 use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef, Subject};
 use serde::Deserialize;
 
-use super::super::mirror::View;
 use crate::authn::{Identity, service_account_name};
+use crate::registry::View;
 use crate::registry::split;
 
 /// Every role and binding.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::mirror::View;
 use super::*;
 use crate::authn::Identity;
 use crate::authz::ResourceAttributes;
+use crate::registry::View;
 
 const GROUP: &str = "/registry/rbac.authorization.k8s.io";
 
