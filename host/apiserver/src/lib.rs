@@ -27,6 +27,7 @@ mod server;
 mod timeouts;
 mod validation;
 mod warnings;
+mod webhook;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,9 @@ pub(crate) const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);
 /// How long a request waits for its turn at most.
 pub(crate) const QUEUE: Duration = Duration::from_secs(15);
 
+/// How long a webhook may take to convert objects.
+pub(crate) const CONVERSION: Duration = Duration::from_secs(30);
+
 /// When a caller that met a full server shall try again, in seconds.
 pub(crate) const RETRY_AFTER: u32 = 1;
 

@@ -1,4 +1,5 @@
-//! Between the versions of one kind: by name alone, or by asking a webhook.
+//! Between the versions of one kind: by name alone, or by asking a webhook
+//! (`k8s.io/apiextensions-apiserver/pkg/apiserver/conversion`).
 
 use std::sync::Arc;
 
@@ -6,63 +7,94 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::kind::CustomKind;
+use super::kind::{CustomKind, Origin};
 use super::object::CustomResource;
+use super::webhook::Webhook;
 use crate::error::{ApiError, Result};
-use crate::registry::{Conversion, Kind, Object};
-
-/// How a version becomes the one that is stored, and back.
-pub(super) struct Spoke {
-    pub(super) hub: Arc<CustomKind>,
-    pub(super) strategy: Strategy,
-}
+use crate::registry::{Conversion, Kind, Object, Part};
 
 /// `spec.conversion.strategy`.
 #[derive(Clone)]
 pub(super) enum Strategy {
     /// Versions differ in nothing but their name.
     None,
+    Webhook(Arc<Webhook>),
+}
+
+impl CustomKind {
+    /// Encoded objects of whatever version as trees of this one.
+    async fn trees(&self, stored: &[Bytes]) -> Result<Vec<Value>> {
+        let parsed =
+            stored.iter().map(|stored| serde_json::from_slice::<Map<String, Value>>(stored));
+        let mut objects: Vec<_> =
+            parsed.collect::<serde_json::Result<_>>().map_err(ApiError::internal)?;
+        let version = self.names.api_version();
+        match &self.strategy {
+            Strategy::None => {
+                for object in &mut objects {
+                    object.insert("apiVersion".into(), version.as_str().into());
+                }
+            }
+            Strategy::Webhook(webhook) => webhook.convert(&mut objects, &version).await?,
+        }
+        Ok(objects.into_iter().map(Value::Object).collect())
+    }
 }
 
 #[async_trait]
 impl Conversion for CustomKind {
     fn hub(&self) -> &dyn Kind {
-        match &self.spoke {
-            Some(spoke) => &*spoke.hub,
+        match &self.hub {
+            Some(hub) => &**hub,
             None => self,
         }
     }
 
     async fn to_hub(&self, mut object: Box<dyn Object>) -> Result<Box<dyn Object>> {
-        let Some(spoke) = &self.spoke else { return Ok(object) };
-        let hub = &spoke.hub;
+        let Some(hub) = &self.hub else { return Ok(object) };
         if hub.names.version == self.names.version {
             return Ok(object);
         }
         let Some(resource) = object.downcast_mut::<CustomResource>() else {
             return Err(ApiError::internal("not a custom resource"));
         };
-        match &spoke.strategy {
+        match &self.strategy {
             Strategy::None => {
                 resource.api_version = hub.names.api_version();
-                resource.origin = Some(self.checks.clone());
+                resource.origin = Some(Origin::Rules(self.checks.clone()));
                 let mut content = Value::Object(std::mem::take(&mut resource.content));
                 hub.prune(&mut content);
                 if let Value::Object(content) = content {
                     resource.content = content;
                 }
+                Ok(object)
+            }
+            Strategy::Webhook(_) => {
+                // Another form can be checked by its own rules only while it is in it.
+                let faults = self.checks.faults(resource, None, Part::Main);
+                if !faults.is_empty() {
+                    let name = resource.metadata.name.clone().unwrap_or_default();
+                    let names = &self.names;
+                    return Err(ApiError::invalid(&names.group, &names.kind, &name, faults));
+                }
+                let json = resource.json().map_err(ApiError::internal)?;
+                let converted = hub.trees(&[json.into()]).await?;
+                let converted = converted.into_iter().next().unwrap_or_default();
+                let json = serde_json::to_vec(&converted).map_err(ApiError::internal)?;
+                let mut object = hub.restore(&json)?;
+                if let Some(resource) = object.downcast_mut::<CustomResource>() {
+                    resource.origin = Some(Origin::Checked);
+                }
+                Ok(object)
             }
         }
-        Ok(object)
     }
 
     async fn from_hub(&self, stored: Vec<Bytes>) -> Result<Vec<Bytes>> {
-        let shown = stored.iter().map(|stored| {
-            let mut object: Map<String, Value> = serde_json::from_slice(stored)?;
-            object.insert("apiVersion".into(), self.names.api_version().into());
-            let mut object = Value::Object(object);
-            self.coerce(&mut object);
-            serde_json::to_vec(&object).map(Bytes::from)
+        let trees = self.trees(&stored).await?;
+        let shown = trees.into_iter().map(|mut tree| {
+            self.coerce(&mut tree);
+            serde_json::to_vec(&tree).map(Bytes::from)
         });
         shown.collect::<serde_json::Result<_>>().map_err(ApiError::internal)
     }

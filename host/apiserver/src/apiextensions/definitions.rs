@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::finalizing;
 use super::naming::{self, Taken};
 use super::serving::Served;
+use super::way;
 use crate::error::{ApiError, Result};
 use crate::registry::{Kind, encode, prefix};
 use crate::server::Server;
@@ -51,14 +52,14 @@ impl Definitions {
     }
 
     /// Returns when the definitions that were stored before the server began are served.
-    pub(crate) async fn ready(&self, server: &Server) -> Result<()> {
+    pub(crate) async fn ready(&self, server: &Arc<Server>) -> Result<()> {
         self.seen_once.get_or_try_init(|| async { self.settle(server).await.map(drop) }).await?;
         Ok(())
     }
 
     /// Brings conditions, table and objects one step to where the definitions want them. Returns
     /// whether there is more to do that no change will tell of.
-    pub(crate) async fn settle(&self, server: &Server) -> Result<bool> {
+    pub(crate) async fn settle(&self, server: &Arc<Server>) -> Result<bool> {
         let Some(kind) = server.registry.kind(GROUP, PLURAL) else { return Ok(false) };
         let mut state = self.state.lock().await;
         for _ in 0..ATTEMPTS {
@@ -78,7 +79,7 @@ impl Definitions {
     }
 
     /// Settles whenever a definition changes, for ever.
-    pub(crate) async fn run(&self, server: &Server) {
+    pub(crate) async fn run(&self, server: &Arc<Server>) {
         loop {
             if let Err(error) = self.follow(server).await {
                 tracing::warn!(%error, "cannot follow the custom resource definitions");
@@ -87,7 +88,7 @@ impl Definitions {
         }
     }
 
-    async fn follow(&self, server: &Server) -> Result<()> {
+    async fn follow(&self, server: &Arc<Server>) -> Result<()> {
         let Some(kind) = server.registry.kind(GROUP, PLURAL) else { return Ok(()) };
         let revision = server.store.revision().await?;
         let mut watch = server.store.watch(&prefix(kind.names(), ""), revision).await?;
@@ -178,7 +179,7 @@ impl State {
     }
 
     /// Makes the table serve what is established.
-    fn serve(&mut self, server: &Server, stored: &[Stored]) {
+    fn serve(&mut self, server: &Arc<Server>, stored: &[Stored]) {
         let mut before = std::mem::take(&mut self.served);
         let mut changed = false;
         for Stored { crd, .. } in stored {
@@ -194,7 +195,7 @@ impl State {
                         before.insert(name.clone(), known);
                     }
                     changed = true;
-                    match Served::new(crd) {
+                    match Served::new(crd, |config| way::to(server, config)) {
                         Ok(served) => served,
                         Err(error) => {
                             tracing::error!(name, error, "a definition cannot be served");

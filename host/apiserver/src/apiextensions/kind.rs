@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checks::Checks;
 use super::column::{Columns, text};
-use super::conversion::Spoke;
+use super::conversion::Strategy;
 use super::jsonpath::JsonPath;
 use super::object::CustomResource;
 use super::openapi;
@@ -36,19 +36,30 @@ pub(crate) struct CustomKind {
     fields: MergeSchema,
     deprecation: Option<String>,
     retired: CancellationToken,
-    /// How it becomes the stored version, if it is not that itself.
-    pub(super) spoke: Option<Spoke>,
+    /// The stored version, if it is not that itself.
+    pub(super) hub: Option<Arc<CustomKind>>,
+    /// How versions become each other.
+    pub(super) strategy: Strategy,
+    /// Whether objects may have been stored in other versions.
+    mixed: bool,
 }
 
-/// The version in which an object came, whose rules it has to obey.
-pub(super) type Origin = Arc<Checks>;
+/// Where an object came from that was not sent in the stored version.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A version whose rules it has to obey.
+    Rules(Arc<Checks>),
+    /// A version whose rules it was found to obey.
+    Checked,
+}
 
 impl CustomKind {
     /// The kind of a version of `crd`, until it is `retired`.
     pub(super) fn new(
         crd: &CustomResourceDefinition,
         version: &CustomResourceDefinitionVersion,
-        spoke: Option<Spoke>,
+        hub: Option<Arc<Self>>,
+        strategy: Strategy,
         retired: CancellationToken,
     ) -> Result<Self, String> {
         let accepted = crd.status.as_ref().and_then(|status| status.accepted_names.as_ref());
@@ -75,6 +86,8 @@ impl CustomKind {
         if free {
             schema.preserve_unknown_fields = true;
         }
+        let stored = crd.status.as_ref().and_then(|status| status.stored_versions.as_ref());
+        let mixed = stored.is_some_and(|stored| stored.len() > 1);
         let written = serde_json::to_value(props).unwrap_or_default();
         let scale = parts.and_then(|parts| parts.scale.clone());
         let rules = Rules {
@@ -114,7 +127,9 @@ impl CustomKind {
             selected,
             deprecation,
             retired,
-            spoke,
+            hub,
+            strategy,
+            mixed,
         })
     }
 
@@ -137,6 +152,15 @@ impl CustomKind {
         let schema = self.schema_of();
         if self.checks.defaults {
             default::default(content, schema);
+        }
+    }
+
+    /// The rules that an object has yet to obey.
+    fn checks_of<'a>(&'a self, object: &'a CustomResource) -> Option<&'a Checks> {
+        match &object.origin {
+            None => Some(&self.checks),
+            Some(Origin::Rules(checks)) => Some(checks),
+            Some(Origin::Checked) => None,
         }
     }
 
@@ -181,7 +205,13 @@ impl Kind for CustomKind {
     }
 
     fn conversion(&self) -> Option<&dyn Conversion> {
-        self.spoke.as_ref().map(|_| self as &dyn Conversion)
+        self.hub.as_ref().map(|_| self as &dyn Conversion)
+    }
+
+    fn upgrade(&self) -> Option<&dyn Conversion> {
+        let asked =
+            self.hub.is_none() && self.mixed && matches!(self.strategy, Strategy::Webhook(_));
+        asked.then_some(self)
     }
 
     fn rules(&self) -> Rules {
@@ -238,8 +268,9 @@ impl Kind for CustomKind {
         let unknown = prune::prune_and_tell(&mut content, self.schema_of(), true);
         complaints.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
         if self.checks.embeds {
-            let faults = metadata::coerce(self.schema_of(), &mut content, false);
-            if let Some(fault) = faults.first() {
+            let coerced = metadata::coerce(self.schema_of(), &mut content, false);
+            complaints.extend(coerced.unknown.iter().map(|path| format!("unknown field {path:?}")));
+            if let Some(fault) = coerced.faults.first() {
                 let message = format!("{}: {}", fault.field, fault.message);
                 return Err(ApiError::bad_request(message));
             }
@@ -322,14 +353,12 @@ impl Kind for CustomKind {
 
     fn validate(&self, object: &dyn Object) -> Vec<Cause> {
         let object = custom!(object, vec![]);
-        let checks = object.origin.as_ref().unwrap_or(&self.checks);
-        checks.faults(object, None, Part::Main)
+        self.checks_of(object).map_or(vec![], |checks| checks.faults(object, None, Part::Main))
     }
 
     fn validate_update(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {
         let (new, old) = (custom!(new, vec![]), custom!(old, vec![]));
-        let checks = new.origin.as_ref().unwrap_or(&self.checks);
-        checks.faults(new, Some(old), part)
+        self.checks_of(new).map_or(vec![], |checks| checks.faults(new, Some(old), part))
     }
 
     fn validate_change(&self, new: &dyn Object, old: &dyn Object, part: Part) -> Vec<Cause> {

@@ -20,6 +20,8 @@ mod object;
 mod openapi;
 pub(crate) mod rules;
 mod serving;
+mod way;
+mod webhook;
 
 pub(crate) use definitions::Definitions;
 pub(crate) use finalizing::hold;

@@ -4,14 +4,15 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionNames,
+    CustomResourceDefinition, CustomResourceDefinitionNames, WebhookClientConfig,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::conditions;
-use super::conversion::{Spoke, Strategy};
+use super::conversion::Strategy;
 use super::kind::CustomKind;
 use super::naming;
+use super::webhook::{Ask, Webhook};
 use crate::registry::Kind;
 
 /// What is served of a definition.
@@ -47,12 +48,18 @@ impl Stamp {
 }
 
 impl Served {
-    pub(super) fn new(crd: &CustomResourceDefinition) -> Result<Self, String> {
+    /// `way` leads to the webhook of a definition that has one.
+    pub(super) fn new(
+        crd: &CustomResourceDefinition,
+        way: impl FnOnce(&WebhookClientConfig) -> Box<dyn Ask>,
+    ) -> Result<Self, String> {
         let retired = CancellationToken::new();
         let versions = &crd.spec.versions;
         let storage =
             versions.iter().find(|version| version.storage).ok_or("no version is stored")?;
-        let hub = Arc::new(CustomKind::new(crd, storage, None, retired.clone())?);
+        let strategy = strategy(crd, way);
+        let hub = CustomKind::new(crd, storage, None, strategy.clone(), retired.clone())?;
+        let hub = Arc::new(hub);
         // Objects that were written under another schema, or in another version, are brought into
         // form when they are read.
         let mixed = crd.status.as_ref().and_then(|status| status.stored_versions.as_ref());
@@ -66,8 +73,8 @@ impl Served {
                 kinds.push(hub.clone());
                 continue;
             }
-            let spoke = Spoke { hub: hub.clone(), strategy: Strategy::None };
-            kinds.push(Arc::new(CustomKind::new(crd, version, Some(spoke), retired.clone())?));
+            let (of, strategy) = (Some(hub.clone()), strategy.clone());
+            kinds.push(Arc::new(CustomKind::new(crd, version, of, strategy, retired.clone())?));
         }
         Ok(Self { stamp: Stamp::of(crd), hub, kinds, retired })
     }
@@ -76,6 +83,19 @@ impl Served {
     pub(super) fn is_of(&self, crd: &CustomResourceDefinition) -> bool {
         self.stamp == Stamp::of(crd)
     }
+}
+
+fn strategy(
+    crd: &CustomResourceDefinition,
+    way: impl FnOnce(&WebhookClientConfig) -> Box<dyn Ask>,
+) -> Strategy {
+    let conversion = crd.spec.conversion.as_ref().filter(|given| given.strategy == "Webhook");
+    let Some(webhook) = conversion.and_then(|conversion| conversion.webhook.as_ref()) else {
+        return Strategy::None;
+    };
+    let Some(config) = &webhook.client_config else { return Strategy::None };
+    let versions = &webhook.conversion_review_versions;
+    Strategy::Webhook(Arc::new(Webhook::new(versions, way(config))))
 }
 
 /// The order of versions: stable before beta before alpha, the newer before the older, and then

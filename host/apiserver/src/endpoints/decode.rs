@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::options::FieldValidation;
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Reason, Result};
 use crate::registry::{Decoded, Kind, Object};
 use crate::warnings::Warnings;
 
@@ -62,6 +62,9 @@ struct TypeMeta {
 
 /// Says what is really wrong with a body that is no JSON, or is of another kind.
 fn better(kind: &dyn Kind, json: &[u8], error: ApiError) -> ApiError {
+    if error.reason != Reason::BadRequest {
+        return error;
+    }
     let names = kind.names();
     let type_meta: TypeMeta = match serde_json::from_slice::<serde_json::Value>(json) {
         Err(error) if json.is_empty() || error.is_syntax() || error.is_eof() => {

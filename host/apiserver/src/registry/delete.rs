@@ -72,7 +72,7 @@ pub(crate) async fn delete(
         let Some(entry) = server.store.get(&key).await? else {
             return Err(ApiError::not_found(&names.group, &names.plural, name));
         };
-        let mut object = kind.restore(&entry.value)?;
+        let mut object = kind.restored(&entry.value).await?;
         let owners = owners_in(&entry.value);
         preconditions(write, name, &*object, options)?;
         let attributes = Attributes { operation: Operation::Delete, write, name };

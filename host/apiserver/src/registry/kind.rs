@@ -163,6 +163,11 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
+    /// What brings objects into the stored version that were stored in another one before that
+    /// became it, if somebody has to be asked for that.
+    fn upgrade(&self) -> Option<&dyn Conversion> {
+        None
+    }
     fn rules(&self) -> Rules;
     /// Set when the kind, as it is, is served no longer: whoever watches it begins anew.
     fn retired(&self) -> Option<&CancellationToken> {

@@ -66,7 +66,7 @@ pub(crate) async fn update(
             };
             return Ok((create(write, new, change.owners()).await?, true));
         };
-        let old = kind.restore(&entry.value)?;
+        let old = kind.restored(&entry.value).await?;
         let mut new = change.apply(&entry, &*old).await?;
         expect_version(kind, name, &mut *new, &entry)?;
         let owners = match change.owners() {

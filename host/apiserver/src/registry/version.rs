@@ -34,6 +34,8 @@ pub(crate) trait Conversion: Send + Sync {
     fn field<'a>(&self, field: &'a str) -> Option<&'a str>;
 }
 
+const LOST: &str = "the conversion lost an object";
+
 impl dyn Kind {
     /// The kind in the version that is stored, on whose objects the verbs work.
     pub(crate) fn hub(&self) -> &dyn Kind {
@@ -51,11 +53,19 @@ impl dyn Kind {
         Err(ApiError::invalid(&names.group, &names.kind, name, causes))
     }
 
+    /// The object that was stored, in the version that is stored now.
+    pub(crate) async fn restored(&self, stored: &Bytes) -> Result<Box<dyn Object>> {
+        let Some(upgrade) = self.upgrade() else { return self.restore(stored) };
+        let upgraded = upgrade.from_hub(vec![stored.clone()]).await?;
+        let upgraded = upgraded.first().ok_or_else(|| ApiError::internal(LOST))?;
+        self.restore(upgraded)
+    }
+
     /// A stored object in this version's form.
     pub(crate) async fn shown(&self, stored: Bytes) -> Result<Bytes> {
         let Some(conversion) = self.conversion() else { return Ok(stored) };
         let shown = conversion.from_hub(vec![stored]).await?;
-        shown.into_iter().next().ok_or_else(|| ApiError::internal("the conversion lost an object"))
+        shown.into_iter().next().ok_or_else(|| ApiError::internal(LOST))
     }
 }
 

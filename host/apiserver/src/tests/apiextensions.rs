@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::Server;
+use super::webhooks::Webhook;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
@@ -119,8 +120,11 @@ async fn objects_obey_their_schema() {
     assert_eq!(warned.headers[header::WARNING], "299 - \"unknown field \\\"spec.odd\\\"\"");
     let mut other = widget("b", json!({"size": 1}));
     other["kind"] = json!("Gadget");
-    let refused = server.post(WIDGETS, other.clone()).await.fails(400, "BadRequest");
-    assert!(refused.contains("Gadget"), "{refused}");
+    let refused = server.post(WIDGETS, other.clone()).await.fails(422, "Invalid");
+    assert_eq!(
+        refused,
+        "Gadget.example.com \"b\" is invalid: kind: Invalid value: \"Gadget\": must be Widget"
+    );
     other["kind"] = json!("Widget");
     other["apiVersion"] = json!("example.com/v2");
     let refused = server.post(WIDGETS, other).await.fails(400, "BadRequest");
@@ -431,4 +435,128 @@ async fn definitions_are_checked() {
         message.contains("spec.names.kind: Invalid value: \"Other\": field is immutable"),
         "{message}"
     );
+}
+
+/// `hostPort` of v1 is `host` and `port` of v2.
+fn convert(request: &Value) -> Value {
+    let wanted = request["desiredAPIVersion"].as_str().unwrap();
+    let mut objects = request["objects"].as_array().unwrap().clone();
+    for object in &mut objects {
+        if object["spec"]["refuse"] == true {
+            return json!({"result": {"status": "Failure", "message": "not this one"}});
+        }
+        object["apiVersion"] = json!(wanted);
+        let spec = object["spec"].as_object_mut().unwrap();
+        if wanted.ends_with("v2") {
+            let both = spec.remove("hostPort").unwrap();
+            let (host, port) = both.as_str().unwrap().split_once(':').unwrap();
+            spec.insert("host".into(), json!(host));
+            spec.insert("port".into(), json!(port.parse::<u16>().unwrap()));
+        } else {
+            let (host, port) = (spec.remove("host").unwrap(), spec.remove("port").unwrap());
+            spec.insert("hostPort".into(), json!(format!("{}:{port}", host.as_str().unwrap())));
+        }
+    }
+    json!({"convertedObjects": objects, "result": {"status": "Success"}})
+}
+
+#[tokio::test]
+async fn a_webhook_converts() {
+    let hook = Webhook::new(convert).await;
+    let server = Server::new().await;
+    let mut crd = widgets(json!({}));
+    let version = |name: &str, fields: Value| {
+        let mut fields = fields;
+        fields["refuse"] = json!({"type": "boolean"});
+        json!({"name": name, "served": true, "storage": name == "v1",
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": fields}}}}})
+    };
+    let text = json!({"type": "string"});
+    crd["spec"]["versions"] = json!([
+        version("v1", json!({"hostPort": text})),
+        version("v2", json!({"host": text, "port": {"type": "integer", "maximum": 9}})),
+    ]);
+    crd["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": hook.client_config()}});
+    server.post(CRDS, crd).await.is(201);
+    let new = "/apis/example.com/v2/namespaces/default/widgets";
+    let body = |name: &str, spec: Value| {
+        json!({"apiVersion": "example.com/v2", "kind": "Widget",
+        "metadata": {"name": name, "labels": {"a": "b"}}, "spec": spec})
+    };
+    let created = server.post(new, body("a", json!({"host": "h", "port": 1}))).await.is(201);
+    assert_eq!(created["spec"], json!({"host": "h", "port": 1}));
+    assert_eq!(created["metadata"]["labels"], json!({"a": "b"}));
+    let old = server.get(&format!("{WIDGETS}/a")).await.is(200);
+    assert_eq!(old["spec"], json!({"hostPort": "h:1"}));
+    server.post(WIDGETS, widget("b", json!({"hostPort": "g:2"}))).await.is(201);
+    let list = server.get(new).await.is(200);
+    let ports: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|i| i["spec"]["port"].clone()).collect();
+    assert_eq!(ports, [1, 2]);
+    let patched =
+        server.patch(&format!("{new}/b"), "merge-patch", json!({"spec": {"port": 3}})).await;
+    assert_eq!(patched.is(200)["spec"], json!({"host": "g", "port": 3}));
+    // A version has its own rules.
+    let refused = server.post(new, body("c", json!({"host": "h", "port": 10}))).await;
+    let refused = refused.fails(422, "Invalid");
+    assert!(refused.ends_with("spec.port in body should be less than or equal to 9"), "{refused}");
+    let failed = server.post(new, body("c", json!({"host": "h", "port": 1, "refuse": true}))).await;
+    let failed = failed.is(500);
+    assert_eq!(
+        failed["message"],
+        "conversion webhook for example.com/v2, Kind=Widget failed: not this one"
+    );
+    // What was stored in the old version is brought into the new one when that is stored.
+    let mut crd = server.get(&format!("{CRDS}/widgets.example.com")).await.is(200);
+    crd["spec"]["versions"][0]["storage"] = json!(false);
+    crd["spec"]["versions"][1]["storage"] = json!(true);
+    server.put(&format!("{CRDS}/widgets.example.com"), &crd).await.is(200);
+    assert_eq!(
+        server.get(&format!("{new}/a")).await.is(200)["spec"],
+        json!({"host": "h", "port": 1})
+    );
+    let patched = server
+        .patch(&format!("{WIDGETS}/a"), "merge-patch", json!({"spec": {"hostPort": "z:5"}}))
+        .await;
+    assert_eq!(patched.is(200)["spec"], json!({"hostPort": "z:5"}));
+    assert_eq!(
+        server.get(&format!("{new}/a")).await.is(200)["spec"],
+        json!({"host": "z", "port": 5})
+    );
+    server.delete(&format!("{new}/b")).await.is(200);
+    assert!(!hook.asked().is_empty());
+}
+
+#[tokio::test]
+async fn rules_in_cel_hold_for_objects() {
+    let server = Server::new().await;
+    let mut spec = spec();
+    spec["x-kubernetes-validations"] = json!([
+        {"rule": "!has(self.replicas) || self.replicas <= self.size", "messageExpression": "'at most ' + string(self.size)", "fieldPath": ".replicas"},
+        {"rule": "self.size >= oldSelf.size", "message": "cannot shrink", "reason": "FieldValueForbidden"},
+    ]);
+    server.post(CRDS, widgets(spec.clone())).await.is(201);
+    let refused = server
+        .post(WIDGETS, widget("a", json!({"size": 1, "replicas": 2})))
+        .await
+        .fails(422, "Invalid");
+    assert!(refused.ends_with("spec.replicas: Invalid value: at most 1"), "{refused}");
+    server.post(WIDGETS, widget("a", json!({"size": 2}))).await.is(201);
+    let refused =
+        server.patch(&format!("{WIDGETS}/a"), "merge-patch", json!({"spec": {"size": 1}})).await;
+    assert!(refused.fails(422, "Invalid").ends_with("spec: Forbidden: cannot shrink"));
+    let refused =
+        server.post(WIDGETS, widget("b", json!({"size": "x"}))).await.fails(422, "Invalid");
+    assert!(
+        refused.contains("some validation rules were not checked because the object was invalid"),
+        "{refused}"
+    );
+    spec["x-kubernetes-validations"][0]["rule"] = json!("self.nothing");
+    let refused = server.patch(&format!("{CRDS}/widgets.example.com"), "json-patch", json!([
+        {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value": spec}])).await;
+    let refused = refused.fails(422, "Invalid");
+    assert!(refused.contains("spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value:"), "{refused}");
+    assert!(refused.contains("undefined field 'nothing'"), "{refused}");
 }

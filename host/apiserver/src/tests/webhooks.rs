@@ -26,7 +26,7 @@ use crate::{Config, Dialer, Duplex, Sockets};
 type Answer = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
 
 /// A webhook, and what it has been asked.
-struct Webhook {
+pub(super) struct Webhook {
     address: SocketAddr,
     bundle: String,
     asked: Arc<Mutex<Vec<Value>>>,
@@ -41,7 +41,7 @@ impl Drop for Webhook {
 
 impl Webhook {
     /// A webhook whose responses are what `answer` makes of requests.
-    async fn new(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
+    pub(super) async fn new(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
         let names = vec!["localhost".to_owned(), "hook.default.svc".to_owned()];
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).unwrap();
@@ -65,7 +65,7 @@ impl Webhook {
                 response["uid"] = request["uid"].clone();
             }
             seen.lock().unwrap().push(request);
-            Json(json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            Json(json!({ "apiVersion": review["apiVersion"], "kind": review["kind"],
                 "response": response }))
         };
         let router = Router::new().route("/hook", post(handler));
@@ -86,20 +86,25 @@ impl Webhook {
         Self { address, bundle, asked, task }
     }
 
-    fn asked(&self) -> Vec<Value> {
+    pub(super) fn asked(&self) -> Vec<Value> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// Where it is.
+    pub(super) fn client_config(&self) -> Value {
+        let url = format!("https://localhost:{}/hook", self.address.port());
+        json!({ "url": url, "caBundle": self.bundle })
     }
 
     /// The webhook as a configuration has it.
     fn configured(&self, name: &str, more: Value) -> Value {
-        let url = format!("https://localhost:{}/hook", self.address.port());
         let mut hook = json!({
             "name": name,
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
             "timeoutSeconds": 30,
             "failurePolicy": "Fail",
-            "clientConfig": { "url": url, "caBundle": self.bundle },
+            "clientConfig": self.client_config(),
             "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
                 "resources": ["configmaps"] }],
         });

@@ -71,7 +71,7 @@ pub(crate) fn labels(labels: Option<&BTreeMap<String, String>>, path: &str) -> V
 }
 
 /// The faults of annotations.
-pub(super) fn annotations(
+pub(crate) fn annotations(
     annotations: Option<&BTreeMap<String, String>>,
     path: &str,
 ) -> Vec<Cause> {

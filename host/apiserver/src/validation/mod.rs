@@ -88,7 +88,7 @@ pub(crate) use ingress::{
 };
 pub(crate) use job::{job, job_status, job_update};
 pub(crate) use limitrange::limitrange;
-pub(crate) use meta::object_meta;
+pub(crate) use meta::{annotations, labels, object_meta};
 pub(crate) use module::module;
 pub(crate) use namespace::{namespace, namespace_status};
 pub(crate) use networkpolicy::network_policy;

@@ -276,7 +276,7 @@ pub(crate) fn defaults(path: &str, schema: &Structural, root: bool, faults: &mut
             faults.push(Cause::invalid(path.as_str(), shown, "must not have unknown fields"));
         }
         let mut tried: Value = default.clone();
-        let mut found = super::metadata::coerce(schema, &mut tried, false);
+        let mut found = super::metadata::coerce(schema, &mut tried, false).faults;
         if found.is_empty() {
             found = super::validate::validate(&path, schema, default, None);
         }

@@ -7,6 +7,25 @@ use serde_json::Value;
 
 use super::{Structural, child};
 
+/// The fields of `ObjectMeta`.
+const FIELDS: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
 /// Calls `change` with the path of every embedded resource in `value`.
 fn each(
     path: &str,
@@ -43,10 +62,19 @@ pub fn embeds(schema: &Structural) -> bool {
     schema.any(&|schema| schema.embedded_resource)
 }
 
+/// What was found in the metadata of embedded resources.
+#[derive(Debug, Default)]
+pub struct Coerced {
+    /// What cannot be read.
+    pub faults: Vec<Cause>,
+    /// The paths of what is unknown, which has been removed.
+    pub unknown: Vec<String>,
+}
+
 /// Brings the metadata of embedded resources into form: what is unknown goes, and so does, if
-/// `drop` says so, what cannot be read. The faults otherwise.
-pub fn coerce(schema: &Structural, value: &mut Value, drop: bool) -> Vec<Cause> {
-    let mut faults = vec![];
+/// `drop` says so, what cannot be read.
+pub fn coerce(schema: &Structural, value: &mut Value, drop: bool) -> Coerced {
+    let Coerced { mut faults, mut unknown } = Coerced::default();
     each("", schema, value, true, &mut |path, resource| {
         let Some(fields) = resource.as_object_mut() else { return };
         for field in ["apiVersion", "kind"] {
@@ -64,6 +92,10 @@ pub fn coerce(schema: &Structural, value: &mut Value, drop: bool) -> Vec<Cause> 
         let Some(metadata) = fields.get("metadata") else { return };
         match serde_json::from_value::<ObjectMeta>(metadata.clone()) {
             Ok(read) => {
+                let path = child(path, "metadata");
+                let names = metadata.as_object().into_iter().flat_map(|fields| fields.keys());
+                let odd = names.filter(|name| !FIELDS.contains(&name.as_str()));
+                unknown.extend(odd.map(|name| child(&path, name)));
                 let read = serde_json::to_value(read).unwrap_or_default();
                 fields.insert("metadata".into(), read);
             }
@@ -76,7 +108,7 @@ pub fn coerce(schema: &Structural, value: &mut Value, drop: bool) -> Vec<Cause> 
             }
         }
     });
-    faults
+    Coerced { faults, unknown }
 }
 
 /// The faults of embedded resources' own metadata.

@@ -342,3 +342,26 @@ fn selectable_fields_are_paths_to_scalars() {
         ]
     );
 }
+
+#[test]
+fn embedded_resources_have_metadata() {
+    let schema = object(json!({"pod": {"type": "object", "x-kubernetes-embedded-resource": true,
+        "x-kubernetes-preserve-unknown-fields": true}}));
+    let mut value = json!({"pod": {"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "odd": 1, "labels": {"a b": "c"}}}});
+    let coerced = metadata::coerce(&schema, &mut value, false);
+    assert_eq!(coerced.unknown, ["pod.metadata.odd"]);
+    assert_eq!(value["pod"]["metadata"], json!({"name": "a", "labels": {"a b": "c"}}));
+    let found = lines(metadata::validate(&schema, &mut value));
+    assert!(found[0].starts_with("pod.metadata.labels: Invalid value: \"a b\""), "{found:?}");
+    let mut bare = json!({"pod": {"metadata": {"name": 5}}});
+    assert_eq!(metadata::coerce(&schema, &mut bare, false).faults.len(), 1);
+    assert!(metadata::coerce(&schema, &mut bare, true).faults.is_empty());
+    assert_eq!(
+        lines(metadata::validate(&schema, &mut bare)),
+        [
+            "pod.apiVersion: Required value: must not be empty",
+            "pod.kind: Required value: must not be empty",
+        ]
+    );
+}

@@ -252,7 +252,7 @@ fn describe(schema: &mut Map<String, Value>, known: &Field) {
 
 /// The schema of a list of a kind.
 fn list(names: &ApiResource, item: &str) -> Value {
-    let kind = format!("{}List", names.kind);
+    let kind = &*names.list;
     json!({
         "description": format!("{kind} is a list of {} objects.", names.kind),
         "type": "object",
@@ -270,7 +270,7 @@ fn list(names: &ApiResource, item: &str) -> Value {
                 "allOf": [{ "$ref": format!("{V3_PREFIX}{LIST_META}") }],
             },
         },
-        "x-kubernetes-group-version-kind": [gvk(&names.group, &names.version, &kind)],
+        "x-kubernetes-group-version-kind": [gvk(&names.group, &names.version, kind)],
     })
 }
 

@@ -1,6 +1,5 @@
-//! Webhooks: somebody outside is asked about a write. [`review`] is what is said, [`call`] how.
+//! Webhooks: somebody outside is asked about a write. [`review`] is what is said, [`crate::webhook`] how.
 
-mod call;
 mod review;
 
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::time::Duration;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, ValidatingWebhook};
 use serde_json::Value;
 
-use self::call::Endpoint;
 use self::review::Verdict;
 use super::expressions::{Asking, Conditions, Evaluation, Facts, Variables, env};
 use super::matching::Matching;
@@ -20,6 +18,7 @@ use crate::error::{ApiError, Result};
 use crate::patch::{self, Format};
 use crate::registry::Object;
 use crate::timeouts;
+use crate::webhook::Endpoint;
 
 /// One webhook of a configuration.
 pub(super) struct Hook {

@@ -34,7 +34,8 @@ const MAX_ANSWER: usize = 3 << 20;
 /// Where a Service serves unless it says otherwise.
 const HTTPS: i32 = 443;
 
-pub(super) struct Endpoint {
+/// Somebody who is asked.
+pub(crate) struct Endpoint {
     url: Result<Uri, String>,
     service: Option<ServiceReference>,
     /// Where the Service was last found.
@@ -43,7 +44,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(dialer: &Arc<dyn Dialer>, config: WebhookClientConfig) -> Self {
+    pub(crate) fn new(dialer: &Arc<dyn Dialer>, config: WebhookClientConfig) -> Self {
         let WebhookClientConfig { ca_bundle, service, url } = config;
         let url = match &service {
             Some(service) => service_url(service),
@@ -64,7 +65,7 @@ impl Endpoint {
     }
 
     /// Sends a question; the answer is what was answered with success.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         server: &Server,
         timeout: Duration,
