@@ -71,7 +71,7 @@ pub(crate) fn reading() -> String {
                (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 16))
            (then (call $proc_exit (i32.const 1))))
          (i32.store (i32.const 0) (i32.const 4096))
-         (i32.store (i32.const 4) (i32.const 1000))
+         (i32.store (i32.const 4) (i32.const 4000))
          (drop (call $fd_read (i32.load (i32.const 16)) (i32.const 0) (i32.const 1) (i32.const 24)))
          (call $print (i32.const 4096) (i32.load (i32.const 24)))",
     )

@@ -1,6 +1,7 @@
 //! A real cluster driven from outside, by the clients that people use. Each test starts a cluster
 //! of its own.
 
+mod access;
 mod api;
 mod apply;
 mod bad_input;

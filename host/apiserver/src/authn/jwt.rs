@@ -1,5 +1,5 @@
-//! JSON web tokens (RFC 7515, 7517, 7519): reading, signing with ES256, checking signatures of the
-//! kinds that issuers use. Which issuer, audience and time are right is decided elsewhere.
+//! JSON web tokens (RFC 7515, 7517, 7519): reading, signing and checking with ES256. Which issuer,
+//! audience and time are right is decided elsewhere.
 //!
 //! ES256 for our own: `ring` can make its keys, signing takes a thirtieth of what RSA takes, and
 //! the tokens are shorter.
@@ -66,68 +66,19 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// A key that signatures are checked with.
+/// A P-256 key that signatures are checked with.
 #[derive(Clone, Debug)]
 pub(crate) struct PublicKey {
-    pub(crate) id: String,
-    material: Material,
-}
-
-#[derive(Clone, Debug)]
-enum Material {
+    id: String,
     /// The uncompressed point.
-    P256(Vec<u8>),
-    P384(Vec<u8>),
-    Rsa {
-        modulus: Vec<u8>,
-        exponent: Vec<u8>,
-    },
+    point: Vec<u8>,
 }
 
 impl PublicKey {
-    /// A key of a JSON web key set, if it is for signatures of a kind that is known.
-    pub(crate) fn from_jwk(jwk: &Value) -> Option<Self> {
-        let text = |name: &str| jwk[name].as_str().unwrap_or_default();
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok();
-        if !matches!(text("use"), "" | "sig") {
-            return None;
-        }
-        let point = || Some([&[4][..], &bytes("x")?, &bytes("y")?].concat());
-        let material = match (text("kty"), text("crv")) {
-            ("EC", "P-256") => Material::P256(point()?),
-            ("EC", "P-384") => Material::P384(point()?),
-            ("RSA", _) => Material::Rsa { modulus: bytes("n")?, exponent: bytes("e")? },
-            _ => return None,
-        };
-        Some(Self { id: text("kid").to_owned(), material })
-    }
-
     fn verifies(&self, algorithm: &str, message: &[u8], made: &[u8]) -> bool {
-        let by_point = |how: &'static dyn signature::VerificationAlgorithm, point: &[u8]| {
-            signature::UnparsedPublicKey::new(how, point).verify(message, made).is_ok()
-        };
-        match (&self.material, algorithm) {
-            (Material::P256(point), "ES256") => {
-                by_point(&signature::ECDSA_P256_SHA256_FIXED, point)
-            }
-            (Material::P384(point), "ES384") => {
-                by_point(&signature::ECDSA_P384_SHA384_FIXED, point)
-            }
-            (Material::Rsa { modulus, exponent }, algorithm) => {
-                let how = match algorithm {
-                    "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
-                    "RS384" => &signature::RSA_PKCS1_2048_8192_SHA384,
-                    "RS512" => &signature::RSA_PKCS1_2048_8192_SHA512,
-                    "PS256" => &signature::RSA_PSS_2048_8192_SHA256,
-                    "PS384" => &signature::RSA_PSS_2048_8192_SHA384,
-                    "PS512" => &signature::RSA_PSS_2048_8192_SHA512,
-                    _ => return false,
-                };
-                let key = signature::RsaPublicKeyComponents { n: modulus, e: exponent };
-                key.verify(how, message, made).is_ok()
-            }
-            _ => false,
-        }
+        let key =
+            signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &self.point);
+        algorithm == "ES256" && key.verify(message, made).is_ok()
     }
 }
 
@@ -163,7 +114,7 @@ impl SigningKey {
 
     pub(crate) fn public(&self) -> PublicKey {
         let point = self.pair.public_key().as_ref().to_vec();
-        PublicKey { id: self.id.clone(), material: Material::P256(point) }
+        PublicKey { id: self.id.clone(), point }
     }
 
     /// The public half as a JSON web key.
@@ -203,12 +154,12 @@ mod tests {
     fn signatures_hold_for_what_was_signed_by_the_key_alone() {
         let key = SigningKey::generate().unwrap();
         let token = key.sign(&json!({ "iss": "us", "sub": "x" })).unwrap();
-        let jwk = PublicKey::from_jwk(&key.jwk()).unwrap();
+        let public = key.public();
         let read = Unverified::read(&token).unwrap();
         assert_eq!((read.issuer(), &*read.header.alg), ("us", "ES256"));
-        assert!(read.signed_by(&[jwk.clone()]) && read.signed_by(&[key.public()]));
+        assert!(read.signed_by(&[public.clone()]));
         assert!(!read.signed_by(&[SigningKey::generate().unwrap().public()]));
-        let mut renamed = jwk.clone();
+        let mut renamed = public.clone();
         renamed.id = "another".into();
         assert!(!read.signed_by(&[renamed]));
 
@@ -223,7 +174,7 @@ mod tests {
             format!("{rsa}.{}.{}", parts[1], parts[2]),
         ] {
             let read = Unverified::read(&forged).unwrap();
-            assert!(!read.signed_by(&[jwk.clone()]), "{forged}");
+            assert!(!read.signed_by(&[public.clone()]), "{forged}");
         }
         for broken in ["", "a.b", "a.b.c", ".."] {
             assert!(Unverified::read(broken).is_none(), "{broken}");

@@ -123,7 +123,8 @@ pub(crate) fn refers_to_objects(spec: &PodSpec) -> Option<&'static str> {
     .find_map(|(refers, what)| refers.then_some(what))
 }
 
-fn references(spec: &PodSpec, pod: &str, add: &mut impl FnMut(Related, &str)) {
+/// Calls `add` with the kind and name of everything that a pod named `pod` refers to.
+pub(crate) fn references(spec: &PodSpec, pod: &str, add: &mut impl FnMut(Related, &str)) {
     let account = spec.service_account_name.as_deref().unwrap_or_default();
     add(Related::ServiceAccount, account);
     for secret in spec.image_pull_secrets.iter().flatten() {

@@ -12,7 +12,7 @@ use super::rbac::rule;
 use super::{Attributes, ResourceAttributes, policy};
 use crate::authn::{Identity, NODE, NODES};
 
-pub(crate) use graph::{Graph, Related, refers_to_objects};
+pub(crate) use graph::{Graph, Related, references, refers_to_objects};
 
 /// What can be said without looking at pods.
 #[derive(Debug)]
