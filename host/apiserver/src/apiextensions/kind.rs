@@ -185,10 +185,10 @@ impl CustomKind {
 
 /// `object` as a custom resource. Others cannot reach a kind's methods.
 macro_rules! custom {
-    ($object:expr, $or:expr) => {
+    ($object:expr $(, $or:expr)?) => {
         match $object.downcast_ref::<CustomResource>() {
             Some(object) => object,
-            None => return $or,
+            None => return $($or)?,
         }
     };
     (mut $object:expr) => {
@@ -314,7 +314,7 @@ impl Kind for CustomKind {
 
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {
         let new = custom!(mut new);
-        let old = custom!(old, ());
+        let old = custom!(old);
         let before = old.metadata.generation.unwrap_or(1);
         match part {
             Part::Main => {

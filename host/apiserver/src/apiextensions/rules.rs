@@ -385,7 +385,7 @@ fn written<'a>(json: &'a Value, root: &str, place: &str) -> &'a Value {
             // Names may have brackets of their own: the longest that is there is meant.
             let properties = &found["properties"];
             let ends = below.match_indices(']').map(|(at, _)| at);
-            let known = ends.filter(|at| properties.get(&below[..*at]).is_some()).last();
+            let known = ends.rev().find(|at| properties.get(&below[..*at]).is_some());
             let Some(end) = known else { return &Value::Null };
             found = &properties[&below[..end]];
             rest = &below[end + 1..];

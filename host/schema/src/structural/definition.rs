@@ -110,16 +110,11 @@ impl Checker<'_> {
             let path = format!("{path}.x-kubernetes-validations[{at}]");
             rule_words(&path, props, rule, faults);
         }
-        for (field, pattern) in [("pattern", &props.pattern)] {
-            let pattern = pattern.as_deref().filter(|pattern| !pattern.is_empty());
-            if let Some(Err(error)) = pattern.map(super::Pattern::new) {
-                let detail = format!("must be a valid regular expression, but isn't: {error}");
-                faults.push(Cause::invalid(
-                    child(path, field),
-                    pattern.unwrap_or_default(),
-                    &detail,
-                ));
-            }
+        let pattern = props.pattern.as_deref().filter(|pattern| !pattern.is_empty());
+        if let Some(Err(error)) = pattern.map(super::Pattern::new) {
+            let detail = format!("must be a valid regular expression, but isn't: {error}");
+            let given = pattern.unwrap_or_default();
+            faults.push(Cause::invalid(child(path, "pattern"), given, &detail));
         }
     }
 

@@ -154,7 +154,7 @@ fn isbn13(text: &str) -> bool {
     let sum = digits.map(|digits| {
         digits.iter().enumerate().map(|(at, d)| if at % 2 == 0 { *d } else { d * 3 }).sum::<u32>()
     });
-    plain.len() == 13 && sum.is_some_and(|sum| sum % 10 == 0)
+    plain.len() == 13 && sum.is_some_and(|sum| sum.is_multiple_of(10))
 }
 
 fn luhn(text: &str) -> bool {
@@ -169,7 +169,7 @@ fn luhn(text: &str) -> bool {
             (_, twice) => twice,
         })
         .sum();
-    (13..=19).contains(&digits.len()) && sum % 10 == 0
+    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 fn ssn(text: &str) -> bool {

@@ -35,14 +35,14 @@ impl Plugin for PodSecurity {
             return false;
         }
         let names = attributes.write.kind.names();
-        match (&*names.group, &*names.plural, attributes.write.subresource) {
+        matches!(
+            (&*names.group, &*names.plural, attributes.write.subresource),
             ("", "namespaces", "")
-            | ("", "pods", "" | "ephemeralcontainers" | "resize")
-            | ("", "podtemplates" | "replicationcontrollers", "")
-            | ("apps", "daemonsets" | "deployments" | "replicasets" | "statefulsets", "")
-            | ("batch", "cronjobs" | "jobs", "") => true,
-            _ => false,
-        }
+                | ("", "pods", "" | "ephemeralcontainers" | "resize")
+                | ("", "podtemplates" | "replicationcontrollers", "")
+                | ("apps", "daemonsets" | "deployments" | "replicasets" | "statefulsets", "")
+                | ("batch", "cronjobs" | "jobs", "")
+        )
     }
 
     async fn validate(

@@ -12,12 +12,15 @@ use crate::authn::{Identity, service_account_name};
 use crate::registry::View;
 use crate::registry::split;
 
+/// Rules by the names of their roles.
+type Roles = HashMap<Box<str>, Arc<[PolicyRule]>>;
+
 /// Every role and binding.
 #[derive(Default)]
 pub(crate) struct Index {
-    cluster_roles: HashMap<Box<str>, Arc<[PolicyRule]>>,
+    cluster_roles: Roles,
     /// By namespace, then by name.
-    roles: HashMap<Box<str>, HashMap<Box<str>, Arc<[PolicyRule]>>>,
+    roles: HashMap<Box<str>, Roles>,
     /// By the key in the store.
     bindings: HashMap<Box<str>, Arc<Binding>>,
     everywhere: Grants,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use coracle_cel::{Budget, Type, Value};
 use k8s_openapi::api::admissionregistration::v1::{ParamKind, ValidatingAdmissionPolicy};
+use serde_json::json;
 
 use super::super::expressions::{
     Asking, Conditions, Evaluation, Expression, Facts, Failure, Variables, env,
@@ -11,7 +12,11 @@ use super::super::expressions::{
 use super::super::matching::Matching;
 use super::super::review::Review;
 use super::{Binding, params, refusal};
+use crate::audit::Annotations;
 use crate::error::{Cause, Reason, Result};
+
+/// Under which name the audit log is told of rules that were broken without consequence.
+const FAILURES: &str = "validation.policy.admission.k8s.io/validation_failure";
 
 /// Bytes beyond which a message that an expression made is not shown.
 const MESSAGE: usize = 5 * 1024;
@@ -22,7 +27,8 @@ pub(in crate::admission::dynamic) struct ValidatingPolicy {
     conditions: Conditions,
     variables: Variables,
     rules: Vec<Rule>,
-    annotations: Vec<Expression>,
+    /// What the audit log is told, by its names.
+    annotations: Vec<(String, Expression)>,
     /// Whether what cannot be evaluated is no reason to refuse.
     ignore_failures: bool,
     param_kind: Option<ParamKind>,
@@ -70,7 +76,10 @@ impl ValidatingPolicy {
             conditions: Conditions::new(&env, spec.match_conditions.as_ref()),
             rules: rules.collect(),
             annotations: annotations
-                .map(|annotation| Expression::new(&env, &annotation.value_expression, &wanted))
+                .map(|annotation| {
+                    let value = Expression::new(&env, &annotation.value_expression, &wanted);
+                    (annotation.key, value)
+                })
                 .collect(),
             variables,
             ignore_failures: spec.failure_policy.as_deref() == Some("Ignore"),
@@ -88,15 +97,15 @@ impl ValidatingPolicy {
             let message = rule.message_expression.as_ref();
             faults.extend(message.and_then(|made| made.fault(path("messageExpression"))));
         }
-        for (at, annotation) in self.annotations.iter().enumerate() {
+        for (at, (_, annotation)) in self.annotations.iter().enumerate() {
             let path = format!("spec.auditAnnotations[{at}].valueExpression");
             faults.extend(annotation.fault(path));
         }
         faults
     }
 
-    /// The rules that the write breaks.
-    fn judge(&self, facts: &Facts<'_>) -> Vec<Denial> {
+    /// The rules that the write breaks. The audit log is told what it is to be told.
+    fn judge(&self, facts: &Facts<'_>, log: &Annotations) -> Vec<Denial> {
         let failed = |message: String| Denial { reason: Reason::Invalid, message };
         let mut evaluation = Evaluation::new(facts, &self.variables);
         match self.conditions.hold(&mut evaluation) {
@@ -123,11 +132,15 @@ impl ValidatingPolicy {
             }
         }
         let mut budget = Budget::default();
-        for annotation in &self.annotations {
-            if let Err(failure) = evaluation.evaluate(annotation, &mut budget)
-                && !self.ignore_failures
-            {
-                denials.push(failed(failure.message().to_owned()));
+        for (key, annotation) in &self.annotations {
+            match evaluation.evaluate(annotation, &mut budget) {
+                Ok(value) => {
+                    if let Some(text) = value.as_str() {
+                        log.add(format!("{}/{key}", self.name), text);
+                    }
+                }
+                Err(_) if self.ignore_failures => {}
+                Err(failure) => denials.push(failed(failure.message().to_owned())),
             }
         }
         denials
@@ -160,6 +173,7 @@ pub(in crate::admission::dynamic) async fn validate(
     let asking = Asking::new(review).await?;
     // The first refusal is told; all warnings are.
     let mut denied = None;
+    let mut failures = vec![];
     for (policy, bindings) in policies {
         let Some(version) = review.matches(&policy.matching).await? else { continue };
         let form = review.form(version).await?;
@@ -190,7 +204,7 @@ pub(in crate::admission::dynamic) async fn validate(
             let namespace = review.namespace_object().await?;
             for params in &params {
                 let facts = Facts { form: &form, params, namespace: &namespace, asking: &asking };
-                for denial in policy.judge(&facts) {
+                for denial in policy.judge(&facts, write.annotations) {
                     for action in &binding.actions {
                         match &**action {
                             "Deny" => {
@@ -201,12 +215,21 @@ pub(in crate::admission::dynamic) async fn validate(
                                  '{}': {}",
                                 policy.name, binding.name, denial.message
                             )),
+                            "Audit" => failures.push(json!({
+                                "message": denial.message,
+                                "policy": policy.name,
+                                "binding": binding.name,
+                                "validationActions": binding.actions,
+                            })),
                             _ => {}
                         }
                     }
                 }
             }
         }
+    }
+    if !failures.is_empty() {
+        write.annotations.add(FAILURES, serde_json::Value::Array(failures).to_string());
     }
     match denied {
         None => Ok(()),
