@@ -1,7 +1,8 @@
 //! Every module of `modules/` is run.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use harness::{Cluster, get, module};
+use tokio::io::AsyncReadExt;
 
 /// What a module that ends by itself leaves behind.
 struct Finished {
@@ -190,12 +191,16 @@ spec:
 
     // Who follows the log reads the container's last words, and then the end.
     let mut following = kubectl.command(["logs", "-f", "ticker"]);
-    let following = following.stdout(std::process::Stdio::piped()).spawn()?;
+    let mut following = following.stdout(std::process::Stdio::piped()).spawn()?;
+    let mut printed = following.stdout.take().context("what kubectl prints")?;
+    let mut log = vec![0; 1];
+    printed.read_exact(&mut log).await?;
     let deleted = kubectl.run("delete pod ticker pause --timeout=25s").await?;
     assert_eq!(deleted.lines().count(), 2, "{deleted}");
-    let log = harness::Output::from(following.wait_with_output().await?);
-    assert!(log.success, "{log:?}");
-    assert!(log.stdout.ends_with("\nasked to end\n"), "{}", log.stdout);
+    printed.read_to_end(&mut log).await?;
+    let log = String::from_utf8(log)?;
+    assert!(following.wait().await?.success(), "{log}");
+    assert!(log.ends_with("\nasked to end\n"), "{log}");
     Ok(())
 }
 

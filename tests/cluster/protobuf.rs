@@ -85,7 +85,7 @@ async fn typed_commands_of_kubectl_speak_protobuf() -> Result<()> {
         ("describe pods -l app=web", "Image:          pause"),
         ("describe job once", "Parallelism:"),
         ("describe cronjob nightly", "Schedule:                      30 2 * * *"),
-        ("describe quota bounds", "Name:       bounds"),
+        ("describe quota bounds", "requests.cpu  0     4"),
         ("describe role reader", "deployments.apps  []                 []              [get list]"),
         ("describe rolebinding readers", "ServiceAccount  robot  default"),
         ("describe service front", "TargetPort:               http/TCP"),

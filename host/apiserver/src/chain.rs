@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::apiextensions::Definitions;
-use crate::audit::{self, Annotations, Record, Stage};
+use crate::audit::{self, Annotations, Came, Record, Stage};
 use crate::authn::{Identity, impersonation};
 use crate::authz::{Attributes, Decision, ResourceAttributes};
 use crate::endpoints::{self, Call, Resource};
@@ -68,10 +68,9 @@ impl Noted {
         headers: &HeaderMap,
     ) -> Result<()> {
         if let Some(audit) = &server.audit {
-            let annotations = self.annotations.clone();
             let caller = self.caller.as_deref().unwrap_or(asked.identity);
-            self.record =
-                Record::begin(audit, &self.id, caller, asked, version, uri, headers, annotations);
+            let came = Came { id: &self.id, caller, version, uri, headers };
+            self.record = Record::begin(audit, &came, asked, self.annotations.clone());
         }
         self.class = Some(server.flow.classify(&*server.store, asked).await?);
         Ok(())

@@ -89,7 +89,7 @@ fn cron(input: &[u8]) -> Verdict {
 fn cel(input: &[u8]) -> Verdict {
     let Some(text) = text(input) else { return Ok(false) };
     let env = Env::new().variable("self", Type::Dyn);
-    let Ok(program) = env.compile(text, &[Type::Dyn]) else { return Ok(false) };
+    let Ok(program) = env.compile(text, &[]) else { return Ok(false) };
     let object = serde_json::json!({"replicas": 3, "name": "abc", "items": [1, 2, 3]});
     let activation = Activation::new().bind("self", Value::json(&object));
     Ok(program.evaluate(&activation, &mut Budget::default()).is_ok())

@@ -196,7 +196,7 @@ fn protobuf_seeds() -> Vec<Vec<u8>> {
         [&[number << 3 | 2, length], &bytes[..usize::from(length)]].concat()
     };
     let message = |kind: &str| {
-        let metadata = [field(1, b"seed"), field(11, &[field(1, b"a"), field(2, b"b")].concat())];
+        let metadata = [field(1, b"fresh"), field(11, &[field(1, b"a"), field(2, b"b")].concat())];
         let raw =
             [field(1, &metadata.concat()), field(2, &[field(1, b"k"), field(2, b"v")].concat())];
         let kind = [field(1, b"v1"), field(2, kind.as_bytes())].concat();

@@ -53,6 +53,17 @@ impl Annotations {
     }
 }
 
+/// How a request came.
+pub(crate) struct Came<'a> {
+    pub(crate) id: &'a str,
+    /// Who sent it, whoever he acts as.
+    pub(crate) caller: &'a Identity,
+    /// The API version of its path.
+    pub(crate) version: &'a str,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+}
+
 /// What is written down of one request.
 pub(crate) struct Record {
     audit: Audit,
@@ -66,12 +77,8 @@ impl Record {
     /// The record of a request that has just come, if there is to be one.
     pub(crate) fn begin(
         audit: &Audit,
-        id: &str,
-        caller: &Identity,
+        came: &Came<'_>,
         request: &Attributes<'_>,
-        version: &str,
-        uri: &Uri,
-        headers: &HeaderMap,
         annotations: Arc<Annotations>,
     ) -> Option<Arc<Self>> {
         let wanted = audit.policy.wanted(request);
@@ -83,14 +90,14 @@ impl Record {
         put("kind", json!("Event"));
         put("apiVersion", json!("audit.k8s.io/v1"));
         put("level", json!(wanted.level.as_str()));
-        put("auditID", json!(id));
-        put("requestURI", json!(uri.path_and_query().map_or("", |path| path.as_str())));
+        put("auditID", json!(came.id));
+        put("requestURI", json!(came.uri.path_and_query().map_or("", |path| path.as_str())));
         put("verb", json!(request.verb));
-        put("user", user(caller));
-        if caller != request.identity {
+        put("user", user(came.caller));
+        if came.caller != request.identity {
             put("impersonatedUser", user(request.identity));
         }
-        if let Some(agent) = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+        if let Some(agent) = came.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
             put("userAgent", json!(agent));
         }
         if let Some(asked) = &request.resource {
@@ -99,7 +106,7 @@ impl Record {
                 ("namespace", asked.namespace),
                 ("name", asked.name),
                 ("apiGroup", asked.group),
-                ("apiVersion", version),
+                ("apiVersion", came.version),
                 ("subresource", asked.subresource),
             ];
             let parts = parts.into_iter().filter(|(_, value)| !value.is_empty());

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use bytes::Bytes;
 use coracle_sandbox::Stdio;
@@ -109,26 +110,19 @@ impl Reader {
         Ok(())
     }
 
-    /// The file of that number, which may be rotated under way.
+    /// The file of that number, which may be rotated under way. The writer moves a file away before
+    /// it begins the next, and says so last.
     fn open(&self, number: u64) -> io::Result<Option<File>> {
+        let rotated = files::rotated(&self.name, number);
         loop {
-            let present = self.live.as_ref().map(|live| live.borrow().rotations);
-            let is_present = match present {
-                Some(present) => number >= present,
-                None => !files::rotated(&self.name, number).exists(),
-            };
-            let path = if is_present {
-                files::present(&self.name)
-            } else {
-                files::rotated(&self.name, number)
-            };
-            let opened = match File::open(path) {
-                Ok(file) => Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
-            if present == self.live.as_ref().map(|live| live.borrow().rotations) {
-                return Ok(opened);
+            let said = self.live.as_ref().is_some_and(|live| number < live.borrow().rotations);
+            if said || rotated.exists() {
+                return opened(&rotated);
+            }
+            let file = opened(&files::present(&self.name))?;
+            // Moved away meanwhile: what is open may be the next one.
+            if !rotated.exists() {
+                return Ok(file);
             }
         }
     }
@@ -230,6 +224,14 @@ impl Reader {
             text.truncate(from + usize::try_from(self.remaining).unwrap_or(usize::MAX));
         }
         self.remaining = self.remaining.saturating_sub(added);
+    }
+}
+
+fn opened(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
