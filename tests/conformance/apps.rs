@@ -143,6 +143,7 @@ async fn statefulset_list_patch_and_delete_a_collection_of_statefulsets() -> Res
 }
 
 #[tokio::test]
+#[ignore = "see not-yet.toml"]
 async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("apps/v1", "deployments");
