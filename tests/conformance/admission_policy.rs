@@ -154,7 +154,6 @@ async fn policy(
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy_api() -> Result<()> {
     let condition = json!({"type": "Test", "status": "False", "reason": "Test", "message": "x",
         "lastTransitionTime": "2026-01-02T03:04:05Z"});
@@ -171,7 +170,6 @@ async fn validatingadmissionpolicy_api() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicybinding_api() -> Result<()> {
     let spec = json!({"policyName": "no-policy", "validationActions": ["Deny"]});
     let kind = "ValidatingAdmissionPolicyBinding";
@@ -179,7 +177,6 @@ async fn validatingadmissionpolicybinding_api() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy_api() -> Result<()> {
     let apply = json!({"expression": "Object{spec: Object.spec{replicas: 1}}"});
     let spec = json!({"matchConstraints": nothing(), "reinvocationPolicy": "Never",
@@ -189,7 +186,6 @@ async fn mutatingadmissionpolicy_api() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicybinding_api() -> Result<()> {
     let spec = json!({"policyName": "no-policy"});
     let kind = "MutatingAdmissionPolicyBinding";

@@ -78,7 +78,6 @@ async fn denied(world: &World, path: &str, body: &Value, message: &str) -> Resul
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_discovery_document() -> Result<()> {
     let world = World::new().await?;
     crate::lifecycle::discovered(&world, GROUP, &[VALIDATING.1, MUTATING.1]).await
@@ -266,7 +265,6 @@ async fn admission_webhook_deny_custom_resource_create_and_delete() -> Result<()
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_custom_resource_definition() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| deny("definitions with this label are not allowed")).await?;
@@ -317,7 +315,6 @@ async fn admission_webhook_mutate_custom_resource() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource_with_pruning() -> Result<()> {
     let world = World::new().await?;
     let text = json!({"type": "string"});
@@ -361,7 +358,6 @@ async fn admission_webhook_mutate_custom_resource_with_different_stored_version(
 
 /// No webhook is asked about the configurations of webhooks.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_admission_control_not_allowed_on_webhook_configuration_objects()
 -> Result<()> {
     let world = World::new().await?;
@@ -479,14 +475,12 @@ async fn conditions(kind: (&str, &str)) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutating_admission_webhook_create_and_update_mutating_webhook_configuration_with_matchconditions()
 -> Result<()> {
     conditions(MUTATING).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validating_admission_webhook_create_and_update_validating_webhook_configuration_with_matchconditions()
 -> Result<()> {
     conditions(VALIDATING).await
@@ -508,14 +502,12 @@ async fn invalid_condition((kind, plural): (&str, &str)) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutating_admission_webhook_reject_mutating_webhook_configurations_with_invalid_matchconditions()
 -> Result<()> {
     invalid_condition(MUTATING).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validing_admission_webhook_reject_validating_webhook_configurations_with_invalid_matchconditions()
 -> Result<()> {
     invalid_condition(VALIDATING).await

@@ -8,7 +8,6 @@ use crate::lifecycle::discovered;
 use crate::world::{STRATEGIC, World, all, condition, items, name};
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn certificatesigningrequest_api() -> Result<()> {
     let world = World::new().await?;
     let group = "certificates.k8s.io/v1";
@@ -92,7 +91,6 @@ async fn review(world: &World, token: &str, audiences: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn serviceaccount_create_and_review_token() -> Result<()> {
     let world = World::new().await?;
     let account = account(&world, "robot").await?;
@@ -124,7 +122,6 @@ async fn serviceaccount_create_and_review_token() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn oidc_discovery_serviceaccountissuerdiscovery() -> Result<()> {
     let world = World::new().await?;
     let document = world.get("/.well-known/openid-configuration").await?;
@@ -200,7 +197,6 @@ async fn serviceaccount_update_a_serviceaccount() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn subjectreview_api_operations() -> Result<()> {
     let world = World::new().await?;
     let account = account(&world, "robot").await?;

@@ -246,7 +246,6 @@ async fn runtimeclass_api() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn priority_and_fairness_flowschema_api() -> Result<()> {
     let world = World::new().await?;
     let condition = json!({
@@ -273,7 +272,6 @@ async fn priority_and_fairness_flowschema_api() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn priority_and_fairness_prioritylevelconfiguration_api() -> Result<()> {
     let world = World::new().await?;
     let condition = json!({

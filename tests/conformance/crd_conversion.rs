@@ -59,7 +59,6 @@ fn make(world: &World, version: &str, name: &str, content: Value) -> (String, Va
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_conversion_webhook_conversion_custom_resource() -> Result<()> {
     let world = World::new().await?;
     let hook = two_versions(&world).await?;
@@ -74,7 +73,6 @@ async fn custom_resource_definition_conversion_webhook_conversion_custom_resourc
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn custom_resource_definition_conversion_webhook_convert_mixed_version_list() -> Result<()> {
     let world = World::new().await?;
     let _hook = two_versions(&world).await?;

@@ -74,13 +74,11 @@ async fn built_in(world: &World, accept: &str) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_interface() -> Result<()> {
     built_in(&World::new().await?, V2).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn aggregated_discovery_endpoint_accept_headers() -> Result<()> {
     let world = World::new().await?;
     for accept in [format!("{V2},{V2BETA1},application/json"), V2.to_owned()] {

@@ -27,7 +27,6 @@ fn modern(world: &World, name: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn event_manage_lifecycle_of_an_event() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "events");
@@ -64,7 +63,6 @@ async fn event_delete_a_collection() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn new_event_resource_lifecycle_testing_a_single_event() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "events");
@@ -89,7 +87,6 @@ async fn new_event_resource_lifecycle_testing_a_single_event() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn new_event_resource_lifecycle_testing_a_list_of_events() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "events");

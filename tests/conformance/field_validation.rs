@@ -81,7 +81,6 @@ fn schema() -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_unknown_fields_cr_no_validation_schema() -> Result<()> {
     let world = World::new().await?;
     let mut crd = definition(&world, json!({}));
@@ -95,7 +94,6 @@ async fn server_side_field_validation_unknown_fields_cr_no_validation_schema() -
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_valid_cr_with_validation_schema() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, schema())).await?;
@@ -142,7 +140,6 @@ async fn server_side_field_validation_cr_duplicates() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn server_side_field_validation_unknown_metadata() -> Result<()> {
     let world = World::new().await?;
     let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true,

@@ -201,7 +201,6 @@ async fn runtimeclass_overhead_field_must_be_respected() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn sysctls_reject_invalid_sysctls() -> Result<()> {
     let world = World::new().await?;
     let mut body = pod("pod", json!({}));

@@ -49,7 +49,6 @@ async fn counted(resource: &str, group_version: &str, plural: &str, body: Value)
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_resourcequotas() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     used(&world, &quota, "resourcequotas", "1").await?;
@@ -61,34 +60,29 @@ async fn resourcequota_object_count_quota_resourcequotas() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_configmap() -> Result<()> {
     let body = json!({"metadata": {"name": "map"}});
     counted("configmaps", "v1", "configmaps", body).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_secret() -> Result<()> {
     counted("secrets", "v1", "secrets", json!({"metadata": {"name": "secret"}})).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_replicationcontroller() -> Result<()> {
     let body = workload("ReplicationController", "rc", 0);
     counted("replicationcontrollers", "v1", "replicationcontrollers", body).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_replicaset() -> Result<()> {
     let body = workload("ReplicaSet", "rs", 0);
     counted("count/replicasets.apps", "apps/v1", "replicasets", body).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_service() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     let path = world.path("v1", "services");
@@ -117,7 +111,6 @@ fn asking(name: &str, cpu: &str, memory: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_object_count_quota_pod() -> Result<()> {
     let (world, quota) = world(json!({"hard": hard()})).await?;
     let path = world.path("v1", "pods");
@@ -161,7 +154,6 @@ async fn resourcequota_manage_lifecycle_of_a_resourcequota() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_update_and_delete() -> Result<()> {
     let (world, quota) = world(json!({"hard": {"cpu": "1", "memory": "500Mi"}})).await?;
     let hard = json!({"cpu": "2", "memory": "1Gi"});
@@ -172,7 +164,6 @@ async fn resourcequota_update_and_delete() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_apply_changes_to_a_resourcequota_status() -> Result<()> {
     let (world, quota) = world(json!({"hard": {"cpu": "500m", "memory": "500Mi"}})).await?;
     let status = format!("{quota}/status");
@@ -208,14 +199,12 @@ async fn scopes(first: &str, second: &str, of_first: Value, of_second: Value) ->
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_quota_scope_besteffort_and_notbesteffort_scope() -> Result<()> {
     let asking = asking("burstable", "10m", "10Mi");
     scopes("BestEffort", "NotBestEffort", pod("best-effort", json!({})), asking).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn resourcequota_quota_scope_terminating_and_notterminating_scope() -> Result<()> {
     let mut ending = pod("ending", json!({}));
     ending["spec"]["activeDeadlineSeconds"] = 3600.into();
