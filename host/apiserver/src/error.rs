@@ -4,6 +4,7 @@
 
 use axum::response::{IntoResponse, Response};
 pub use coracle_api::cause::{Cause, CauseReason};
+use coracle_kinds::Error as KindError;
 use coracle_store::Error as StoreError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -287,6 +288,20 @@ impl IntoResponse for ApiError {
 impl From<crate::protobuf::Unwritable> for ApiError {
     fn from(error: crate::protobuf::Unwritable) -> Self {
         Self::internal(error)
+    }
+}
+
+/// What kinds refuse, or cannot do.
+impl From<KindError> for ApiError {
+    fn from(error: KindError) -> Self {
+        match error {
+            KindError::Malformed(message) => Self::bad_request(message),
+            KindError::Invalid { group, kind, name, causes } => {
+                Self::invalid(&group, &kind, &name, causes)
+            }
+            KindError::Conversion(message) => Self::new(Reason::Unknown, message),
+            KindError::Internal(message) => Self::internal(message),
+        }
     }
 }
 

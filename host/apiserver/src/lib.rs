@@ -1,9 +1,9 @@
 //! From HTTP to the store: the API server.
 //!
-//! A request passes the filters of [`chain`], finds its kind in the table of [`kinds`], and runs
-//! one of the verbs in [`endpoints`], which are written once over `dyn Kind`; what a verb does to
-//! objects and store stands in [`registry`]. This room alone touches the store; it imports `api`
-//! and `store` and nothing else of the house.
+//! A request passes the filters of [`chain`], finds its kind in the table of `coracle-kinds`, and
+//! runs one of the verbs in [`endpoints`], which are written once over `dyn Kind`; what a verb does to
+//! objects and store stands in [`registry`]. This room alone touches the store; it imports `api`,
+//! `kinds`, `schema`, `cel` and `store`, and nothing else of the house.
 
 mod admission;
 mod apiextensions;
@@ -17,7 +17,6 @@ mod config;
 mod endpoints;
 mod error;
 mod flow;
-mod kinds;
 mod metrics;
 mod patch;
 mod protobuf;
@@ -25,7 +24,6 @@ mod registry;
 mod request;
 mod server;
 mod timeouts;
-mod validation;
 mod warnings;
 mod webhook;
 

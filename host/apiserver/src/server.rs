@@ -68,7 +68,7 @@ impl ApiServer {
         let service_accounts = ServiceAccounts::new(service_accounts);
         Self(Arc::new(Server {
             store,
-            registry: Registry::new(crate::kinds::table()),
+            registry: Registry::new(coracle_kinds::table()),
             definitions: Definitions::default(),
             openapi: OpenApi::default(),
             authenticator: Authenticator::new(tokens, service_accounts),

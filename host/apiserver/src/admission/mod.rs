@@ -23,9 +23,6 @@ use coracle_store::{Entry, Range};
 use serde::de::DeserializeOwned;
 
 use self::dynamic::{Dynamic, Rounds};
-pub(crate) use self::dynamic::{
-    condition_faults, mutating_policy_faults, validating_policy_faults,
-};
 use crate::error::{ApiError, Result};
 use crate::registry::{Object, Write, key, prefix};
 

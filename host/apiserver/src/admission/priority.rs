@@ -1,13 +1,13 @@
 //! Turns a pod's priority class into its priority; at most one class is everybody's.
 
 use async_trait::async_trait;
+use coracle_kinds::validation::SYSTEM_PRIORITIES;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 
 use super::{Attributes, Operation, Plugin, everywhere, named};
 use crate::error::{ApiError, Result};
 use crate::registry::{Object, Write};
-use crate::validation::SYSTEM_PRIORITIES;
 
 const GROUP: &str = "scheduling.k8s.io";
 const CLASSES: &str = "priorityclasses";

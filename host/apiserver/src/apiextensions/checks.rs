@@ -1,12 +1,12 @@
 //! What a version of a kind demands of its objects
 //! (`k8s.io/apiextensions-apiserver/pkg/registry/customresource`).
 
+use coracle_kinds::apiextensions::rules::Programs;
 use coracle_schema::structural::{Structural, listtype, metadata, validate};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceSubresourceScale;
 use serde_json::{Map, Value};
 
 use super::object::CustomResource;
-use super::rules::Programs;
 use crate::error::{Cause, CauseReason};
 use crate::registry::{ApiResource, Part, Scale};
 

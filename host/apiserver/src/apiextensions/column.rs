@@ -2,13 +2,13 @@
 //! (`k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor`).
 
 use coracle_api::{clock, duration};
+use coracle_kinds::strategy::{AGE, NAME};
 use coracle_schema::structural::decimal;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition;
 use serde_json::Value;
 
 use super::jsonpath::JsonPath;
-use crate::kinds::{AGE, NAME};
 use crate::registry::Column;
 
 /// The columns of a kind, and where their cells come from; the first is the name.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use coracle_kinds::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::kind::{CustomKind, Origin};
 use super::object::CustomResource;
 use super::webhook::Webhook;
-use crate::error::{ApiError, Result};
 use crate::registry::{Conversion, Kind, Object, Part};
 
 /// `spec.conversion.strategy`.
@@ -27,7 +27,7 @@ impl CustomKind {
         let parsed =
             stored.iter().map(|stored| serde_json::from_slice::<Map<String, Value>>(stored));
         let mut objects: Vec<_> =
-            parsed.collect::<serde_json::Result<_>>().map_err(ApiError::internal)?;
+            parsed.collect::<serde_json::Result<_>>().map_err(Error::internal)?;
         let version = self.names.api_version();
         match &self.strategy {
             Strategy::None => {
@@ -56,7 +56,7 @@ impl Conversion for CustomKind {
             return Ok(object);
         }
         let Some(resource) = object.downcast_mut::<CustomResource>() else {
-            return Err(ApiError::internal("not a custom resource"));
+            return Err(Error::internal("not a custom resource"));
         };
         match &self.strategy {
             Strategy::None => {
@@ -75,12 +75,17 @@ impl Conversion for CustomKind {
                 if !faults.is_empty() {
                     let name = resource.metadata.name.clone().unwrap_or_default();
                     let names = &self.names;
-                    return Err(ApiError::invalid(&names.group, &names.kind, &name, faults));
+                    return Err(Error::Invalid {
+                        group: names.group.to_string(),
+                        kind: names.kind.to_string(),
+                        name,
+                        causes: faults,
+                    });
                 }
-                let json = resource.json().map_err(ApiError::internal)?;
+                let json = resource.json().map_err(Error::internal)?;
                 let converted = hub.trees(&[json.into()]).await?;
                 let converted = converted.into_iter().next().unwrap_or_default();
-                let json = serde_json::to_vec(&converted).map_err(ApiError::internal)?;
+                let json = serde_json::to_vec(&converted).map_err(Error::internal)?;
                 let mut object = hub.restore(&json)?;
                 if let Some(resource) = object.downcast_mut::<CustomResource>() {
                     resource.origin = Some(Origin::Checked);
@@ -96,7 +101,7 @@ impl Conversion for CustomKind {
             self.coerce(&mut tree);
             serde_json::to_vec(&tree).map(Bytes::from)
         });
-        shown.collect::<serde_json::Result<_>>().map_err(ApiError::internal)
+        shown.collect::<serde_json::Result<_>>().map_err(Error::internal)
     }
 
     fn field<'a>(&self, field: &'a str) -> Option<&'a str> {

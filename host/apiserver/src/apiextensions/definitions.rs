@@ -184,7 +184,7 @@ impl State {
         let mut changed = false;
         for Stored { crd, .. } in stored {
             let name = crd.metadata.name.clone().unwrap_or_default();
-            if !super::approval::established(crd) {
+            if !coracle_kinds::apiextensions::approval::established(crd) {
                 continue;
             }
             let known = before.remove(&name);

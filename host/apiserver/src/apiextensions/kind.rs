@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use coracle_kinds::validation;
+use coracle_kinds::{Error, Result};
 use coracle_schema::Schema as MergeSchema;
 use coracle_schema::managed::cut;
 use coracle_schema::structural::{Structural, default, metadata, prune};
@@ -19,9 +21,8 @@ use super::conversion::Strategy;
 use super::jsonpath::JsonPath;
 use super::object::CustomResource;
 use super::openapi;
-use crate::error::{ApiError, Cause, Result};
+use crate::error::Cause;
 use crate::registry::{ApiResource, Column, Conversion, Decoded, Kind, Object, Part, Rules, Scale};
-use crate::validation;
 
 /// A version of a kind.
 pub(crate) struct CustomKind {
@@ -165,11 +166,11 @@ impl CustomKind {
     }
 
     /// The error for a body that cannot be read.
-    fn unreadable(&self, error: &serde_json::Error) -> ApiError {
+    fn unreadable(&self, error: &serde_json::Error) -> Error {
         let ApiResource { kind, version, .. } = &self.names;
         let message =
             format!("{kind} in version {version:?} cannot be handled as a {kind}: json: {error}");
-        ApiError::bad_request(message)
+        Error::Malformed(message)
     }
 
     fn resource(&self, metadata: ObjectMeta, content: Map<String, Value>) -> CustomResource {
@@ -239,7 +240,7 @@ impl Kind for CustomKind {
         if kind.is_empty() {
             let body = String::from_utf8_lossy(json);
             let message = format!("Object 'Kind' is missing in '{}'", body.trim());
-            return Err(ApiError::bad_request(message));
+            return Err(Error::Malformed(message));
         }
         let version = content.remove("apiVersion");
         let version = version.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -249,7 +250,7 @@ impl Kind for CustomKind {
                 "the API version in the data ({version}) does not match the expected API version \
                  ({expected})"
             );
-            return Err(ApiError::bad_request(message));
+            return Err(Error::Malformed(message));
         }
         let metadata = match content.remove("metadata") {
             None | Some(Value::Null) => ObjectMeta::default(),
@@ -262,7 +263,12 @@ impl Kind for CustomKind {
             let name = metadata.name.as_deref().unwrap_or_default();
             let detail = format!("must be {}", self.names.kind);
             let cause = Cause::invalid("kind", kind, &detail);
-            return Err(ApiError::invalid(&self.names.group, kind, name, vec![cause]));
+            return Err(Error::Invalid {
+                group: self.names.group.to_string(),
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                causes: vec![cause],
+            });
         }
         let mut content = Value::Object(content);
         let unknown = prune::prune_and_tell(&mut content, self.schema_of(), true);
@@ -272,15 +278,15 @@ impl Kind for CustomKind {
             complaints.extend(coerced.unknown.iter().map(|path| format!("unknown field {path:?}")));
             if let Some(fault) = coerced.faults.first() {
                 let message = format!("{}: {}", fault.field, fault.message);
-                return Err(ApiError::bad_request(message));
+                return Err(Error::Malformed(message));
             }
         }
-        let Value::Object(content) = content else { return Err(ApiError::internal("no object")) };
+        let Value::Object(content) = content else { return Err(Error::internal("no object")) };
         Ok(Decoded { object: Box::new(self.resource(metadata, content)), complaints })
     }
 
     fn restore(&self, json: &[u8]) -> Result<Box<dyn Object>> {
-        let broken = |error| ApiError::internal(format!("stored object: {error}"));
+        let broken = |error| Error::Internal(format!("stored object: {error}"));
         let (json, _) = cut(json);
         let mut content: Map<String, Value> = serde_json::from_slice(&json).map_err(broken)?;
         content.remove("kind");
@@ -289,7 +295,7 @@ impl Kind for CustomKind {
         let metadata = serde_json::from_value(metadata).map_err(broken)?;
         let mut content = Value::Object(content);
         self.coerce(&mut content);
-        let Value::Object(content) = content else { return Err(ApiError::internal("no object")) };
+        let Value::Object(content) = content else { return Err(Error::internal("no object")) };
         Ok(Box::new(self.resource(metadata, content)))
     }
 

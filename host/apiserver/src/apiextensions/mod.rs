@@ -6,7 +6,6 @@
 //! such a kind for the verbs, which know nothing of all this. Work on schemas stands in
 //! `coracle-schema`. Imports `registry` and `validation`; knows nothing of HTTP but webhooks.
 
-pub(crate) mod approval;
 mod checks;
 mod column;
 mod conditions;
@@ -18,7 +17,6 @@ mod kind;
 mod naming;
 mod object;
 mod openapi;
-pub(crate) mod rules;
 mod serving;
 mod way;
 mod webhook;

@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
+use coracle_kinds::apiextensions::approval::{Approval, is_protected};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionSpec,
 };
 
-use super::approval::{Approval, is_protected};
 use super::conditions;
 
 /// The names that others of a group have.

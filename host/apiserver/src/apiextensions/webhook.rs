@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use coracle_api::dice;
+use coracle_kinds::validation;
+use coracle_kinds::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-use crate::error::{ApiError, Reason, Result};
-use crate::validation;
 
 /// The way to a webhook.
 #[async_trait]
@@ -72,7 +71,7 @@ impl Webhook {
         let what = format!("{}, Kind={}", kind("apiVersion"), kind("kind"));
         let failed = |why: String| {
             let message = format!("conversion webhook for {what} {why}");
-            ApiError::new(Reason::Unknown, message)
+            Error::Conversion(message)
         };
         let count = sent.len();
         let answered = self.review(sent, version).await;
@@ -247,7 +246,10 @@ mod tests {
             ),
         ] {
             let error = convert(answer).await.unwrap_err();
-            assert_eq!(error.message, format!("conversion webhook for x/v1, Kind=K {expected}"));
+            assert_eq!(
+                error.to_string(),
+                format!("conversion webhook for x/v1, Kind=K {expected}")
+            );
         }
     }
 }

@@ -3,11 +3,11 @@
 //! the API like everybody; imports nothing but the kinds' types.
 
 mod apiservices;
-pub(crate) mod flowcontrol;
 
 use std::fmt::Debug;
 
 use coracle_api::clock;
+use coracle_kinds::validation::SYSTEM_PRIORITIES;
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -20,7 +20,6 @@ use serde_json::json;
 
 use crate::authz::policy;
 use crate::registry::{SERVICE_RANGE, Table, seconds};
-use crate::validation::SYSTEM_PRIORITIES;
 
 /// Makes what is missing.
 pub(crate) async fn run(client: &Client, table: &Table) -> kube::Result<()> {
@@ -28,8 +27,8 @@ pub(crate) async fn run(client: &Client, table: &Table) -> kube::Result<()> {
     // What is made at once shares the store's commits.
     futures::future::try_join5(
         ensure(client, priority_classes()),
-        ensure(client, flowcontrol::priority_levels()),
-        ensure(client, flowcontrol::flow_schemas()),
+        ensure(client, coracle_kinds::flowcontrol::priority_levels()),
+        ensure(client, coracle_kinds::flowcontrol::flow_schemas()),
         ensure(client, apiservices::local(table)),
         service_range(client),
     )

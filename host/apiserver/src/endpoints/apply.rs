@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
 use coracle_api::clock;
+use coracle_kinds::validation;
 use coracle_schema::managed::{Applied, ApplyError, Conflicts, Managed, Owner, cut};
 use coracle_schema::tree::Map;
 use coracle_schema::typed::validate;
@@ -20,7 +21,6 @@ use crate::error::{ApiError, Cause, CauseReason, Reason, Result};
 use crate::registry::{
     self, ApiResource, Change, Decoded, Kind, Object, Owners, Part, Settled, Write, text,
 };
-use crate::validation;
 
 /// The media type of applied configurations.
 pub(super) const MEDIA_TYPE: &str = "application/apply-patch+yaml";

@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use axum::body::Body;
+use coracle_kinds::strategy::date_conditions;
+use coracle_kinds::validation::{Setting, certificate_signing_request_update};
 use coracle_store::Entry;
 use http::{Response, StatusCode};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -12,9 +14,7 @@ use super::patch::Patching;
 use super::update::Replace;
 use super::{Call, respond};
 use crate::error::{ApiError, Result};
-use crate::kinds::date_conditions;
 use crate::registry::{self, Change, Kind, Object};
-use crate::validation::{Setting, certificate_signing_request_update};
 
 /// A change of the whole object of which the conditions are taken.
 struct Approve<C>(C);

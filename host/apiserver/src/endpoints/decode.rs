@@ -16,7 +16,7 @@ pub(super) async fn decode(
     warnings: &Warnings,
 ) -> Result<Box<dyn Object>> {
     let Decoded { object, complaints } =
-        kind.decode(json).map_err(|error| better(kind, json, error))?;
+        kind.decode(json).map_err(|error| better(kind, json, error.into()))?;
     if !complaints.is_empty() {
         match validation {
             FieldValidation::Ignore => {}
@@ -45,7 +45,7 @@ pub(super) async fn complete(
     kind.default(&mut *object);
     match kind.conversion() {
         None => Ok(object),
-        Some(conversion) => conversion.to_hub(object).await,
+        Some(conversion) => Ok(conversion.to_hub(object).await?),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use axum::body::Body;
+use coracle_kinds::validation;
 use coracle_store::Entry;
 use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,7 +14,6 @@ use super::{Call, respond};
 use crate::error::{ApiError, Result};
 use crate::registry::{self, Change, Kind, Object};
 use crate::request::Verb;
-use crate::validation;
 
 /// Takes nothing but the ephemeral containers of what a change makes.
 struct Attach<'a>(Box<dyn Change + 'a>);

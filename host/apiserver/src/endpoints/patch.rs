@@ -93,7 +93,7 @@ impl Change for Patching<'_> {
             ApiError::invalid("", "", "", vec![Cause::invalid("patch", value, why)])
         };
         let Decoded { object, complaints } =
-            self.kind.decode(&json).map_err(|error| invalid(&error.message))?;
+            self.kind.decode(&json).map_err(|error| invalid(&ApiError::from(error).message))?;
         match self.validation {
             FieldValidation::Strict if !complaints.is_empty() => {
                 return Err(invalid(&strict(&complaints)));

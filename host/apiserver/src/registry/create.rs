@@ -38,7 +38,7 @@ pub(crate) async fn create(
     let attributes = Attributes { operation: Operation::Create, write, name: &given };
     server.admission.admit(&attributes, &mut *object, None).await?;
     let meta = object.meta_mut();
-    meta.creation_timestamp = Some(Time(metadata::seconds(clock::now())));
+    meta.creation_timestamp = Some(Time(super::seconds(clock::now())));
     meta.uid = Some(dice::uuid());
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;

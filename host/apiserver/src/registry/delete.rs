@@ -11,7 +11,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
-use super::{Kind, Object, Write, encode, json, key, metadata};
+use super::{Kind, Object, Write, encode, json, key};
 use crate::admission::{Attributes, Operation};
 use crate::apiextensions;
 use crate::error::{ApiError, Result};
@@ -77,7 +77,7 @@ pub(crate) async fn delete(
         preconditions(write, name, &*object, options)?;
         let attributes = Attributes { operation: Operation::Delete, write, name };
         server.admission.validate(&attributes, None, Some(&*object)).await?;
-        let step = step(kind, &mut *object, options, metadata::seconds(clock::now()));
+        let step = step(kind, &mut *object, options, super::seconds(clock::now()));
         if step == Step::Wait {
             return Ok(Deleted::Pending(entry.value.clone()));
         }

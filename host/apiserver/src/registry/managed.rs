@@ -116,7 +116,7 @@ pub(crate) fn text(managed: &Managed<'_>) -> Option<Bytes> {
 
 /// An object in the version that the caller speaks, without its list of owners.
 async fn shown(write: Write<'_>, object: &dyn Object) -> Result<Bytes> {
-    write.served.shown(object.json().map_err(ApiError::internal)?.into()).await
+    Ok(write.served.shown(object.json().map_err(ApiError::internal)?.into()).await?)
 }
 
 fn parse(json: &[u8]) -> Result<Tree<'_>> {

@@ -1,17 +1,11 @@
 //! The rules for `metadata` that every kind shares: `k8s.io/apiserver/pkg/registry/rest`.
 
+use coracle_kinds::validation;
 use coracle_store::Value;
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Kind, Object, Write, encode};
 use crate::error::{ApiError, Cause, CauseReason, Result};
-use crate::validation;
-
-/// Times in objects have whole seconds.
-pub(crate) fn seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
 
 /// Puts a new object into the namespace of its request.
 pub(crate) fn place(object: &mut dyn Object, namespaced: bool, namespace: &str) -> Result<()> {

@@ -8,14 +8,11 @@ mod delete;
 mod events;
 mod facts;
 mod keys;
-mod kind;
 mod managed;
 mod metadata;
 mod mirror;
-mod object;
 mod table;
 mod update;
-mod version;
 
 use crate::audit::Annotations;
 use crate::authn::Identity;
@@ -24,21 +21,19 @@ use crate::warnings::Warnings;
 
 pub(crate) use allocators::{Allocators, SERVICE_RANGE};
 pub(crate) use codec::{encode, json};
+pub(crate) use coracle_kinds::{
+    ApiResource, Column, Conversion, Decoded, Kind, Names, Object, Part, Rules, Scale, seconds,
+};
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, Deleted, Preconditions, delete};
 pub(crate) use events::sweep as sweep_events;
 pub(crate) use facts::{Facts, Selection};
 pub(crate) use keys::{key, prefix, split};
-pub(crate) use kind::{
-    ApiResource, Builtin, Column, Decoded, Kind, Names, Part, Rules, Scale, Strategy,
-};
 pub(crate) use managed::{MAX_MANAGER, Owners, Settled, is_printable, manager_of, text};
-pub(crate) use metadata::{place, seconds};
+pub(crate) use metadata::place;
 pub(crate) use mirror::{Mirror, View};
-pub(crate) use object::Object;
 pub(crate) use table::{Registry, Resource, Table};
 pub(crate) use update::{Change, update};
-pub(crate) use version::{Body, Conversion, Version, VersionRules};
 
 /// What a write knows besides its object.
 #[derive(Clone, Copy)]

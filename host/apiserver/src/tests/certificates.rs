@@ -5,9 +5,23 @@ use serde_json::{Value, json};
 
 use super::Server;
 use crate::Identity;
-use crate::validation::certificate_request;
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// A request for jane's certificate, with these fields of its `spec` besides.
+fn certificate_request(spec: Value) -> Value {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, "jane");
+    let pem = parameters.serialize_request(&key).unwrap().pem().unwrap();
+    let mut whole = json!({
+        "request": k8s_openapi::ByteString(pem.into_bytes()),
+        "usages": ["client auth"],
+        "signerName": "example.com/signer",
+    });
+    json_patch::merge(&mut whole, &spec);
+    json!({ "metadata": { "name": "csr" }, "spec": whole })
+}
 
 #[tokio::test]
 async fn requests_are_approved_and_signed() {

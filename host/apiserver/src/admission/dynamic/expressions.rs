@@ -1,123 +1,21 @@
-//! Expressions of webhooks and policies: their variables, their compilation, and what their
-//! failures are called.
+//! Expressions of webhooks and policies, evaluated, and what their failures are called.
 
 use coracle_cel::{
-    Activation, Authorizer, Budget, Check, Decision, Env, EvalError, Field, MATCH_LIMIT,
-    ObjectType, Program, Type, Value,
+    Activation, Authorizer, Budget, Check, Decision, EvalError, MATCH_LIMIT, Program, Value,
 };
+use coracle_kinds::admission::{Conditions, Expression, Variables};
 use futures::FutureExt;
-use k8s_openapi::api::admissionregistration::v1::{MatchCondition, Variable};
 use serde_json::Value as Json;
 
 use super::review::{Form, Review};
 use crate::authn::Identity;
 use crate::authz;
-use crate::error::Cause;
 use crate::registry::Write;
 use crate::server::Server;
 
 /// What has become of a budget.
 pub(super) const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget, no \
      further validation rules will be run";
-
-fn object(name: &str, fields: &[(&str, Type)]) -> Type {
-    let fields = fields
-        .iter()
-        .map(|(name, r#type)| Field { property: (*name).to_owned(), r#type: r#type.clone() });
-    Type::Object(ObjectType::new(name, fields.collect()).into())
-}
-
-/// The variables of every expression of admission.
-pub(super) fn env(params: bool) -> Env {
-    use Type::{Bool, Dyn, String};
-    let version = |name: &str, last: &str| {
-        object(name, &[("group", String), ("version", String), (last, String)])
-    };
-    let kind = version("kubernetes.GroupVersionKind", "kind");
-    let resource = version("kubernetes.GroupVersionResource", "resource");
-    let strings = Type::list(String);
-    let user = object(
-        "kubernetes.UserInfo",
-        &[
-            ("username", String),
-            ("uid", String),
-            ("groups", strings.clone()),
-            ("extra", Type::map(String, strings.clone())),
-        ],
-    );
-    let request = object(
-        "kubernetes.AdmissionRequest",
-        &[
-            ("kind", kind.clone()),
-            ("resource", resource.clone()),
-            ("subResource", String),
-            ("requestKind", kind),
-            ("requestResource", resource),
-            ("requestSubResource", String),
-            ("name", String),
-            ("namespace", String),
-            ("operation", String),
-            ("userInfo", user),
-            ("dryRun", Bool),
-            ("options", Dyn),
-        ],
-    );
-    let strings_by_string = Type::map(String, String);
-    let metadata = object(
-        "kubernetes.NamespaceMetadata",
-        &[
-            ("name", String),
-            ("generateName", String),
-            ("namespace", String),
-            ("labels", strings_by_string.clone()),
-            ("annotations", strings_by_string),
-            ("uid", String),
-            ("creationTimestamp", Type::Timestamp),
-            ("deletionGracePeriodSeconds", Type::Int),
-            ("deletionTimestamp", Type::Timestamp),
-            ("generation", Type::Int),
-            ("resourceVersion", String),
-            ("finalizers", strings.clone()),
-        ],
-    );
-    let namespace = object(
-        "kubernetes.Namespace",
-        &[
-            ("metadata", metadata),
-            ("spec", object("kubernetes.NamespaceSpec", &[("finalizers", strings)])),
-            ("status", object("kubernetes.NamespaceStatus", &[("phase", String)])),
-        ],
-    );
-    let env = Env::new()
-        .variable("object", Dyn)
-        .variable("oldObject", Dyn)
-        .variable("request", request)
-        .variable("namespaceObject", namespace)
-        .authorizer();
-    if params { env.variable("params", Dyn) } else { env }
-}
-
-/// An expression, compiled, or why it cannot be.
-#[derive(Debug)]
-pub(super) struct Expression {
-    pub(super) text: String,
-    pub(super) program: Result<Program, String>,
-}
-
-impl Expression {
-    pub(super) fn new(env: &Env, text: &str, wanted: &[Type]) -> Self {
-        let program = env.compile(text, wanted).map_err(|error| error.to_string());
-        Self { text: text.to_owned(), program }
-    }
-
-    /// What is wrong with it, where it stands in its object. One that is missing is told of
-    /// elsewhere.
-    pub(super) fn fault(&self, path: String) -> Option<Cause> {
-        let why = self.program.as_ref().err()?;
-        let given = !self.text.trim().is_empty();
-        given.then(|| Cause::invalid(path, self.text.as_str(), why))
-    }
-}
 
 /// Why an expression came to no value.
 #[derive(Clone, Debug)]
@@ -133,39 +31,6 @@ impl Failure {
             Self::Budget => OUT_OF_BUDGET,
             Self::Failed(message) => message,
         }
-    }
-}
-
-/// The composed variables of a policy, in their order: later ones may use earlier ones.
-#[derive(Debug, Default)]
-pub(super) struct Variables(Vec<(String, Expression)>);
-
-impl Variables {
-    /// Compiles them; the answer is the environment in which they can be used.
-    pub(super) fn new(env: Env, given: &[Variable]) -> (Self, Env) {
-        let mut fields: Vec<(String, Type)> = vec![];
-        let mut compiled = vec![];
-        let mut extended = env.clone();
-        for Variable { name, expression } in given {
-            let expression = Expression::new(&extended, expression, &[]);
-            let r#type = expression.program.as_ref().map(|program| program.result_type().clone());
-            fields.push((name.clone(), r#type.unwrap_or(Type::Dyn)));
-            compiled.push((name.clone(), expression));
-            let known: Vec<_> =
-                fields.iter().map(|(name, r#type)| (name.as_str(), r#type.clone())).collect();
-            extended = env.clone().variable("variables", object("kubernetes.variables", &known));
-        }
-        (Self(compiled), extended)
-    }
-}
-
-impl Variables {
-    pub(super) fn faults(&self) -> Vec<Cause> {
-        let all = self.0.iter().enumerate();
-        let faults = all.filter_map(|(at, (_, expression))| {
-            expression.fault(format!("spec.variables[{at}].expression"))
-        });
-        faults.collect()
     }
 }
 
@@ -225,7 +90,7 @@ impl<'a> Evaluation<'a> {
         // Each variable is computed once, when something first mentions it. That one failed
         // matters only to what looks at it. They are in order, so this goes no deeper than there
         // are variables.
-        for (name, expression) in &self.variables.0 {
+        for (name, expression) in self.variables.iter() {
             let wanted = program.fields_of("variables").any(|field| field == name);
             if !wanted || self.known.iter().any(|(known, _)| known == name) {
                 continue;
@@ -249,32 +114,13 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// The conditions under which a webhook is called or a policy looked at.
-#[derive(Debug, Default)]
-pub(super) struct Conditions(Vec<Expression>);
-
-impl Conditions {
-    pub(super) fn new(env: &Env, given: Option<&Vec<MatchCondition>>) -> Self {
-        let given = given.into_iter().flatten();
-        Self(given.map(|given| Expression::new(env, &given.expression, &[Type::Bool])).collect())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn faults(&self, path: &str) -> Vec<Cause> {
-        let all = self.0.iter().enumerate();
-        all.filter_map(|(at, condition)| condition.fault(format!("{path}[{at}].expression")))
-            .collect()
-    }
-
-    /// Whether all hold. One that does not hold counts more than others that fail.
-    pub(super) fn hold<'a>(&'a self, evaluation: &mut Evaluation<'a>) -> Result<bool, String> {
+impl<'a> Evaluation<'a> {
+    /// Whether all conditions hold. One that does not hold counts more than others that fail.
+    pub(super) fn hold(&mut self, conditions: &'a Conditions) -> Result<bool, String> {
         let mut budget = Budget::new(MATCH_LIMIT);
         let mut failures = vec![];
-        for condition in &self.0 {
-            match evaluation.evaluate(condition, &mut budget) {
+        for condition in conditions.iter() {
+            match self.evaluate(condition, &mut budget) {
                 Ok(Value::Bool(true)) => {}
                 Ok(_) => return Ok(false),
                 Err(Failure::Budget) => return Err(OUT_OF_BUDGET.into()),

@@ -10,30 +10,11 @@ mod review;
 mod view;
 mod webhook;
 
-use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, MutatingAdmissionPolicy, ValidatingAdmissionPolicy,
-};
-
 use self::review::Review;
 use self::view::View;
 use super::Attributes;
-use crate::error::{Cause, Result};
+use crate::error::Result;
 use crate::registry::Object;
-
-/// The expressions of a policy that are wrong.
-pub(crate) fn validating_policy_faults(policy: &ValidatingAdmissionPolicy) -> Vec<Cause> {
-    policy::ValidatingPolicy::new(policy.clone()).faults()
-}
-
-/// The expressions of a policy that are wrong.
-pub(crate) fn mutating_policy_faults(policy: &MutatingAdmissionPolicy) -> Vec<Cause> {
-    policy::MutatingPolicy::new(policy.clone()).faults()
-}
-
-/// The match conditions of a webhook that are wrong.
-pub(crate) fn condition_faults(conditions: Option<&Vec<MatchCondition>>, path: &str) -> Vec<Cause> {
-    expressions::Conditions::new(&expressions::env(false), conditions).faults(path)
-}
 
 #[derive(Default)]
 pub(crate) struct Dynamic {

@@ -227,7 +227,7 @@ pub(super) async fn read(kind: &dyn Kind, json: &Value) -> Result<Box<dyn Object
     let mut object = kind.decode(&bytes)?.object;
     kind.default(&mut *object);
     match kind.conversion() {
-        Some(conversion) => conversion.to_hub(object).await,
+        Some(conversion) => Ok(conversion.to_hub(object).await?),
         None => Ok(object),
     }
 }

@@ -2,66 +2,38 @@
 
 use std::sync::Arc;
 
-use coracle_cel::{Budget, Type};
+use coracle_cel::Budget;
+use coracle_kinds::admission::{Mutation, Mutations, Variables};
 use coracle_schema::{Schema, Tree, builtin, typed};
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, ParamKind};
 use serde_json::Value;
 
-use super::super::expressions::{
-    Asking, Conditions, Evaluation, Expression, Facts, Variables, env,
-};
+use super::super::expressions::{Asking, Evaluation, Facts};
 use super::super::matching::Matching;
 use super::super::review::{Review, read};
 use super::{Binding, params, refusal};
 use crate::admission::Attributes;
-use crate::error::{ApiError, Cause, Reason, Result};
+use crate::error::{ApiError, Reason, Result};
 use crate::patch::{self, Format};
 use crate::registry::{ApiResource, Object};
 
 pub(in crate::admission::dynamic) struct MutatingPolicy {
     pub(in crate::admission::dynamic) name: String,
     matching: Matching,
-    conditions: Conditions,
-    variables: Variables,
-    mutations: Vec<Mutation>,
+    mutations: Mutations,
     ignore_failures: bool,
     /// Whether it wants to see what others changed after it.
     reinvoke: bool,
     param_kind: Option<ParamKind>,
 }
 
-/// One change.
-enum Mutation {
-    /// Merged into the object as if it were applied.
-    Apply(Expression),
-    /// Operations of RFC 6902.
-    Patch(Expression),
-}
-
 impl MutatingPolicy {
     pub(in crate::admission::dynamic) fn new(policy: MutatingAdmissionPolicy) -> Self {
         let spec = policy.spec.unwrap_or_default();
-        let (variables, env) = Variables::new(
-            env(spec.param_kind.is_some()).patches(),
-            spec.variables.as_deref().unwrap_or_default(),
-        );
-        let mutations = spec.mutations.into_iter().flatten().map(|mutation| {
-            let text = |expression: Option<String>| expression.unwrap_or_default();
-            if mutation.patch_type == "JSONPatch" {
-                let text = text(mutation.json_patch.and_then(|patch| patch.expression));
-                let wanted = [Type::list(Type::made("JSONPatch"))];
-                Mutation::Patch(Expression::new(&env, &text, &wanted))
-            } else {
-                let text = text(mutation.apply_configuration.and_then(|apply| apply.expression));
-                Mutation::Apply(Expression::new(&env, &text, &[Type::made("Object")]))
-            }
-        });
         Self {
             name: policy.metadata.name.unwrap_or_default(),
             matching: Matching::of_policy(spec.match_constraints.as_ref()),
-            conditions: Conditions::new(&env, spec.match_conditions.as_ref()),
-            mutations: mutations.collect(),
-            variables,
+            mutations: Mutations::of(&spec),
             ignore_failures: spec.failure_policy.as_deref() == Some("Ignore"),
             reinvoke: spec.reinvocation_policy.as_deref() == Some("IfNeeded"),
             param_kind: spec.param_kind,
@@ -69,53 +41,35 @@ impl MutatingPolicy {
     }
 }
 
-impl MutatingPolicy {
-    /// The expressions that cannot be compiled.
-    pub(in crate::admission::dynamic) fn faults(&self) -> Vec<Cause> {
-        let mut faults = self.variables.faults();
-        faults.extend(self.conditions.faults("spec.matchConditions"));
-        for (at, mutation) in self.mutations.iter().enumerate() {
-            let (expression, field) = match mutation {
-                Mutation::Apply(expression) => (expression, "applyConfiguration"),
-                Mutation::Patch(expression) => (expression, "jsonPatch"),
-            };
-            faults.extend(expression.fault(format!("spec.mutations[{at}].{field}.expression")));
+/// The object as a mutation makes it.
+fn apply(
+    mutation: &Mutation,
+    facts: &Facts<'_>,
+    variables: &Variables,
+    names: &ApiResource,
+) -> Result<Value, String> {
+    let mut evaluation = Evaluation::new(facts, variables);
+    let mut budget = Budget::default();
+    let mut made = |expression| {
+        let value = evaluation.evaluate(expression, &mut budget);
+        let value = value.map_err(|failure| failure.message().to_owned())?;
+        value.to_json().map_err(|error| error.to_string())
+    };
+    let current = facts.form.object.clone();
+    match mutation {
+        Mutation::Patch(expression) => {
+            let operations = made(expression)?.to_string();
+            patch::apply(Format::Json, current, operations.as_bytes(), None)
+                .map_err(|error| format!("JSON Patch: {error}"))
         }
-        faults
-    }
-}
-
-impl Mutation {
-    /// The object as it shall be.
-    fn apply(
-        &self,
-        facts: &Facts<'_>,
-        variables: &Variables,
-        names: &ApiResource,
-    ) -> Result<Value, String> {
-        let mut evaluation = Evaluation::new(facts, variables);
-        let mut budget = Budget::default();
-        let mut made = |expression| {
-            let value = evaluation.evaluate(expression, &mut budget);
-            let value = value.map_err(|failure| failure.message().to_owned())?;
-            value.to_json().map_err(|error| error.to_string())
-        };
-        let current = facts.form.object.clone();
-        match self {
-            Self::Patch(expression) => {
-                let operations = made(expression)?.to_string();
-                patch::apply(Format::Json, current, operations.as_bytes(), None)
-                    .map_err(|error| format!("JSON Patch: {error}"))
-            }
-            Self::Apply(expression) => {
-                let wanted = made(expression)?;
-                for field in ["apiVersion", "kind"] {
-                    if wanted.get(field).is_some_and(|given| *given != current[field]) {
-                        return Err(format!("invalid ApplyConfiguration: may not mutate {field}"));
-                    }
+        Mutation::Apply(expression) => {
+            let wanted = made(expression)?;
+            for field in ["apiVersion", "kind"] {
+                if wanted.get(field).is_some_and(|given| *given != current[field]) {
+                    return Err(format!("invalid ApplyConfiguration: may not mutate {field}"));
                 }
-                merged(&current, &wanted, names)
             }
+            merged(&current, &wanted, names)
         }
     }
 }
@@ -214,7 +168,7 @@ async fn invoke(
     };
     for params in &params {
         let mut held = false;
-        for mutation in &policy.mutations {
+        for mutation in &policy.mutations.changes {
             // Each sees what those before it made.
             let mut review = Review::new(attributes, Some(&*object), old);
             let Some(version) = review.matches(&policy.matching).await? else { break };
@@ -224,14 +178,14 @@ async fn invoke(
             let asking = Asking::new(&review).await?;
             let facts = Facts { form: &form, params, namespace: &namespace, asking: &asking };
             if !held {
-                let mut evaluation = Evaluation::new(&facts, &policy.variables);
-                match policy.conditions.hold(&mut evaluation) {
+                let mut evaluation = Evaluation::new(&facts, &policy.mutations.variables);
+                match evaluation.hold(&policy.mutations.conditions) {
                     Ok(true) => held = true,
                     Ok(false) => break,
                     Err(why) => return Err(Trouble::Policy(why)),
                 }
             }
-            let changed = mutation.apply(&facts, &policy.variables, kind.names());
+            let changed = apply(mutation, &facts, &policy.mutations.variables, kind.names());
             let changed = changed.map_err(Trouble::Policy)?;
             if changed != form.object {
                 let changed = read(&*kind, &changed).await;

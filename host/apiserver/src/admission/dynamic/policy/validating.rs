@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use coracle_cel::{Budget, Type, Value};
+use coracle_cel::{Budget, Value};
+use coracle_kinds::admission::{Rule, Validations};
 use k8s_openapi::api::admissionregistration::v1::{ParamKind, ValidatingAdmissionPolicy};
 use serde_json::json;
 
-use super::super::expressions::{
-    Asking, Conditions, Evaluation, Expression, Facts, Failure, Variables, env,
-};
+use super::super::expressions::{Asking, Evaluation, Facts, Failure};
 use super::super::matching::Matching;
 use super::super::review::Review;
 use super::{Binding, params, refusal};
 use crate::audit::Annotations;
-use crate::error::{Cause, Reason, Result};
+use crate::error::{Reason, Result};
 
 /// Under which name the audit log is told of rules that were broken without consequence.
 const FAILURES: &str = "validation.policy.admission.k8s.io/validation_failure";
@@ -24,21 +23,10 @@ const MESSAGE: usize = 5 * 1024;
 pub(in crate::admission::dynamic) struct ValidatingPolicy {
     pub(in crate::admission::dynamic) name: String,
     matching: Matching,
-    conditions: Conditions,
-    variables: Variables,
-    rules: Vec<Rule>,
-    /// What the audit log is told, by its names.
-    annotations: Vec<(String, Expression)>,
+    checks: Validations,
     /// Whether what cannot be evaluated is no reason to refuse.
     ignore_failures: bool,
     param_kind: Option<ParamKind>,
-}
-
-struct Rule {
-    expression: Expression,
-    message: Option<String>,
-    message_expression: Option<Expression>,
-    reason: Reason,
 }
 
 /// A rule that is broken, or could not be evaluated.
@@ -50,65 +38,20 @@ struct Denial {
 impl ValidatingPolicy {
     pub(in crate::admission::dynamic) fn new(policy: ValidatingAdmissionPolicy) -> Self {
         let spec = policy.spec.unwrap_or_default();
-        let (variables, env) = Variables::new(
-            env(spec.param_kind.is_some()),
-            spec.variables.as_deref().unwrap_or_default(),
-        );
-        let rules = spec.validations.into_iter().flatten().map(|rule| Rule {
-            expression: Expression::new(&env, &rule.expression, &[Type::Bool]),
-            message: rule.message,
-            message_expression: rule
-                .message_expression
-                .filter(|text| !text.is_empty())
-                .map(|text| Expression::new(&env, &text, &[Type::String])),
-            reason: match rule.reason.as_deref() {
-                Some("Unauthorized") => Reason::Unauthorized,
-                Some("Forbidden") => Reason::Forbidden,
-                Some("RequestEntityTooLarge") => Reason::RequestEntityTooLarge,
-                _ => Reason::Invalid,
-            },
-        });
-        let annotations = spec.audit_annotations.into_iter().flatten();
-        let wanted = [Type::String, Type::Null];
         Self {
             name: policy.metadata.name.unwrap_or_default(),
             matching: Matching::of_policy(spec.match_constraints.as_ref()),
-            conditions: Conditions::new(&env, spec.match_conditions.as_ref()),
-            rules: rules.collect(),
-            annotations: annotations
-                .map(|annotation| {
-                    let value = Expression::new(&env, &annotation.value_expression, &wanted);
-                    (annotation.key, value)
-                })
-                .collect(),
-            variables,
+            checks: Validations::of(&spec),
             ignore_failures: spec.failure_policy.as_deref() == Some("Ignore"),
             param_kind: spec.param_kind,
         }
     }
 
-    /// The expressions that cannot be compiled.
-    pub(in crate::admission::dynamic) fn faults(&self) -> Vec<Cause> {
-        let mut faults = self.variables.faults();
-        faults.extend(self.conditions.faults("spec.matchConditions"));
-        for (at, rule) in self.rules.iter().enumerate() {
-            let path = |field: &str| format!("spec.validations[{at}].{field}");
-            faults.extend(rule.expression.fault(path("expression")));
-            let message = rule.message_expression.as_ref();
-            faults.extend(message.and_then(|made| made.fault(path("messageExpression"))));
-        }
-        for (at, (_, annotation)) in self.annotations.iter().enumerate() {
-            let path = format!("spec.auditAnnotations[{at}].valueExpression");
-            faults.extend(annotation.fault(path));
-        }
-        faults
-    }
-
     /// The rules that the write breaks. The audit log is told what it is to be told.
     fn judge(&self, facts: &Facts<'_>, log: &Annotations) -> Vec<Denial> {
         let failed = |message: String| Denial { reason: Reason::Invalid, message };
-        let mut evaluation = Evaluation::new(facts, &self.variables);
-        match self.conditions.hold(&mut evaluation) {
+        let mut evaluation = Evaluation::new(facts, &self.checks.variables);
+        match evaluation.hold(&self.checks.conditions) {
             Ok(true) => {}
             Ok(false) => return vec![],
             Err(_) if self.ignore_failures => return vec![],
@@ -116,12 +59,12 @@ impl ValidatingPolicy {
         }
         let mut budget = Budget::default();
         let mut denials = vec![];
-        for rule in &self.rules {
+        for rule in &self.checks.rules {
             match evaluation.evaluate(&rule.expression, &mut budget) {
                 Ok(Value::Bool(true)) => {}
                 Ok(_) => {
-                    let message = rule.message(&mut evaluation, &mut budget);
-                    denials.push(Denial { reason: rule.reason, message });
+                    let message = message(rule, &mut evaluation, &mut budget);
+                    denials.push(Denial { reason: reason(rule), message });
                 }
                 Err(_) if self.ignore_failures => {}
                 Err(Failure::Budget) => {
@@ -132,7 +75,7 @@ impl ValidatingPolicy {
             }
         }
         let mut budget = Budget::default();
-        for (key, annotation) in &self.annotations {
+        for (key, annotation) in &self.checks.annotations {
             match evaluation.evaluate(annotation, &mut budget) {
                 Ok(value) => {
                     if let Some(text) = value.as_str() {
@@ -147,22 +90,30 @@ impl ValidatingPolicy {
     }
 }
 
-impl Rule {
-    /// What is said of a write that breaks the rule.
-    fn message<'a>(&'a self, evaluation: &mut Evaluation<'a>, budget: &mut Budget) -> String {
-        let made = self.message_expression.as_ref().and_then(|expression| {
-            let made = evaluation.evaluate(expression, budget).ok()?;
-            let made = made.as_str()?.trim().to_owned();
-            let usable = !made.is_empty() && made.len() <= MESSAGE && !made.contains('\n');
-            usable.then_some(made)
-        });
-        let given = || {
-            let given = self.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
-            given.map(str::to_owned)
-        };
-        made.or_else(given)
-            .unwrap_or_else(|| format!("failed expression: {}", self.expression.text.trim()))
+/// Why a write that breaks the rule is refused.
+fn reason(rule: &Rule) -> Reason {
+    match rule.reason.as_deref() {
+        Some("Unauthorized") => Reason::Unauthorized,
+        Some("Forbidden") => Reason::Forbidden,
+        Some("RequestEntityTooLarge") => Reason::RequestEntityTooLarge,
+        _ => Reason::Invalid,
     }
+}
+
+/// What is said of a write that breaks the rule.
+fn message<'a>(rule: &'a Rule, evaluation: &mut Evaluation<'a>, budget: &mut Budget) -> String {
+    let made = rule.message_expression.as_ref().and_then(|expression| {
+        let made = evaluation.evaluate(expression, budget).ok()?;
+        let made = made.as_str()?.trim().to_owned();
+        let usable = !made.is_empty() && made.len() <= MESSAGE && !made.contains('\n');
+        usable.then_some(made)
+    });
+    let given = || {
+        let given = rule.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        given.map(str::to_owned)
+    };
+    made.or_else(given)
+        .unwrap_or_else(|| format!("failed expression: {}", rule.expression.text.trim()))
 }
 
 pub(in crate::admission::dynamic) async fn validate(

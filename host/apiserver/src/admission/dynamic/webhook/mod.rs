@@ -5,11 +5,12 @@ mod review;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_kinds::admission::{Conditions, Variables, env};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, ValidatingWebhook};
 use serde_json::Value;
 
 use self::review::Verdict;
-use super::expressions::{Asking, Conditions, Evaluation, Facts, Variables, env};
+use super::expressions::{Asking, Evaluation, Facts};
 use super::matching::Matching;
 use super::review::{Form, Review, read};
 use crate::admission::Attributes;
@@ -116,7 +117,7 @@ impl Hook {
         let asking = Asking::new(review).await?;
         let facts =
             Facts { form: &form, params: &Value::Null, namespace: &namespace, asking: &asking };
-        let held = self.conditions.hold(&mut Evaluation::new(&facts, &self.variables));
+        let held = Evaluation::new(&facts, &self.variables).hold(&self.conditions);
         match held {
             Ok(true) => Ok(Some((version, form))),
             Ok(false) => Ok(None),
