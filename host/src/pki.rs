@@ -33,6 +33,8 @@ pub(crate) struct Pair {
 pub(crate) struct Pki {
     /// The authority's certificate, PEM-encoded.
     pub(crate) ca: String,
+    /// The authority's private key, PEM-encoded.
+    pub(crate) ca_key: String,
     /// What the API server shows to clients.
     pub(crate) server: Pair,
     /// The private key of service accounts' tokens: PKCS #8, DER.
@@ -96,7 +98,7 @@ impl Pki {
             },
         )?;
         let service_account_key = open_service_account_key(directory)?;
-        Ok(Self { ca: ca.certificate, server, service_account_key, admin })
+        Ok(Self { ca: ca.certificate, ca_key: ca.key, server, service_account_key, admin })
     }
 }
 

@@ -4,10 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Service,
-    ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Secret,
+    Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -20,7 +21,7 @@ use crate::informer::Informer;
 use crate::metrics::Metrics;
 use crate::queue::{Queue, Work};
 use crate::runner::{Reconcile, Runner};
-use crate::{rootcacert, serviceaccount};
+use crate::{bootstrap, rootcacert, tokens};
 
 /// One informer a kind.
 #[derive(Default)]
@@ -37,10 +38,16 @@ pub(crate) struct Informers {
     pub(crate) leases: Informer<Lease>,
     pub(crate) namespaces: Informer<Namespace>,
     pub(crate) cluster_roles: Informer<ClusterRole>,
-    /// Only those that every namespace is given.
+    pub(crate) certificate_requests: Informer<CertificateSigningRequest>,
     pub(crate) service_accounts: Informer<ServiceAccount>,
+    /// Only those that hold tokens of service accounts.
+    pub(crate) token_secrets: Informer<Secret>,
+    /// Only those that hold tokens for new nodes.
+    pub(crate) bootstrap_tokens: Informer<Secret>,
     /// Only those that every namespace is given.
     pub(crate) config_maps: Informer<ConfigMap>,
+    /// Only the one that says where the cluster is.
+    pub(crate) cluster_info: Informer<ConfigMap>,
 }
 
 impl Informers {
@@ -69,8 +76,20 @@ impl Informers {
             leases("metadata.namespace=kube-node-lease".to_owned()),
             namespaces,
             cluster_roles,
-            service_accounts(format!("metadata.name={}", serviceaccount::NAME)),
+            certificate_requests,
+            service_accounts,
+            token_secrets(format!("type={}", tokens::TYPE)),
+            bootstrap_tokens(format!(
+                "metadata.namespace={},type={}",
+                bootstrap::NAMESPACE,
+                bootstrap::TYPE
+            )),
             config_maps(format!("metadata.name={}", rootcacert::NAME)),
+            cluster_info(format!(
+                "metadata.namespace={},metadata.name={}",
+                bootstrap::signer::NAMESPACE,
+                bootstrap::signer::NAME
+            )),
         );
     }
 }

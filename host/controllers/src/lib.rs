@@ -9,6 +9,8 @@
 //! neither the store, the API server, nor a node.
 
 mod backends;
+mod bootstrap;
+mod certificates;
 mod claim;
 mod clusterroleaggregation;
 mod context;
@@ -33,6 +35,7 @@ mod rootcacert;
 mod runner;
 mod serviceaccount;
 mod tainteviction;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,12 +45,14 @@ use kube::Client;
 use tokio::task::JoinSet;
 use tracing::info;
 
+pub use certificates::{Authority, AuthorityRejected};
 pub use error::{Error, Result};
 pub use metrics::Metrics;
+pub use tokens::TokenGenerator;
 
 use context::{Context, Informers};
 
-/// Who watches for all controllers.
+/// Who watches for all controllers, and makes tokens.
 const WATCHER: &str = "system:kube-controller-manager";
 
 /// A controller: its name, which is its ServiceAccount's in `kube-system`, the component that its
@@ -67,6 +72,12 @@ const TABLE: &[Controller] = &[
     Controller { name: "clusterrole-aggregation-controller", start: clusterroleaggregation::start },
     Controller { name: "service-account-controller", start: serviceaccount::start },
     Controller { name: "root-ca-cert-publisher", start: rootcacert::start },
+    Controller { name: tokens::NAME, start: tokens::start },
+    Controller { name: "bootstrap-signer", start: bootstrap::signer::start },
+    Controller { name: "token-cleaner", start: bootstrap::cleaner::start },
+    Controller { name: "certificate-controller", start: certificates::approver::start },
+    Controller { name: "certificate-controller", start: certificates::signer::start },
+    Controller { name: "certificate-controller", start: certificates::cleaner::start },
     Controller { name: "namespace-controller", start: namespace::start },
     Controller { name: "generic-garbage-collector", start: garbagecollector::start },
     Controller { name: "node-controller", start: nodelifecycle::start },
@@ -80,6 +91,10 @@ const TABLE: &[Controller] = &[
 pub struct Options {
     /// The certificate authority of the API server, as PEM: published in every namespace.
     pub root_ca: String,
+    /// What signs certificates that were approved; they wait for somebody else without it.
+    pub authority: Option<Arc<Authority>>,
+    /// What makes the tokens of Secrets; they stay without one without it.
+    pub tokens: Option<Arc<dyn TokenGenerator>>,
     /// The range that nodes' pod ranges are cut from, such as `10.244.0.0/16`.
     pub cluster_cidr: String,
     /// The prefix length of a node's pod range.
@@ -96,6 +111,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             root_ca: String::new(),
+            authority: None,
+            tokens: None,
             cluster_cidr: "10.244.0.0/16".to_owned(),
             node_cidr_mask: 24,
             node_grace_period: Duration::from_secs(40),
@@ -117,7 +134,11 @@ pub async fn run(
     let mut controllers = JoinSet::new();
     let mut closers = Vec::new();
     for Controller { name, start } in TABLE {
-        let client = clients(&format!("system:serviceaccount:kube-system:{name}"));
+        let client = match *name {
+            // No account of its own could hold Secrets of everybody.
+            tokens::NAME => clients(WATCHER),
+            name => clients(&format!("system:serviceaccount:kube-system:{name}")),
+        };
         let (recorder, writer) = events::Recorder::new(client.clone(), name);
         let closer = context::Closer::default();
         let context = Context {

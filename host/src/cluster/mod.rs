@@ -3,6 +3,7 @@
 
 mod dialer;
 mod kubelets;
+mod secret_tokens;
 mod share;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use coracle_api::dice;
 use coracle_apiserver::{
     ApiServer, Identity, ServiceAccountIssuer, ServiceAccountKey, StaticToken,
 };
+use coracle_controllers::Authority;
 use coracle_images::Images;
 use coracle_network::{Egress, Fabric, nodeport, services};
 use coracle_node::Agent;
@@ -36,6 +38,7 @@ use crate::pki::Pki;
 use crate::{audit, dashboard, files, kubeconfig, modules, serve, timeouts};
 use dialer::PodNetwork;
 use kubelets::InProcess;
+use secret_tokens::SecretTokens;
 
 /// The first address of the service range is the API server's.
 const API_SERVICE: [u8; 4] = [10, 96, 0, 1];
@@ -213,6 +216,8 @@ impl Cluster {
         control.until_stopped("API server chores", async move { running.run().await });
         let options = coracle_controllers::Options {
             root_ca: pki.ca.clone(),
+            authority: Some(Arc::new(Authority::read(&pki.ca, &pki.ca_key)?)),
+            tokens: Some(Arc::new(SecretTokens::new(&pki.service_account_key)?)),
             node_cidr_mask: share::cidr_mask(config.pods_per_node),
             ..Default::default()
         };

@@ -146,6 +146,8 @@ impl Default for Admission {
                 Box::new(default_class::DefaultStorageClass),
                 Box::new(runtime_class::RuntimeClass),
                 Box::new(certificates::CertificateRequester),
+                Box::new(certificates::CertificateApproval),
+                Box::new(certificates::CertificateSigning),
                 Box::new(certificates::CertificateSubjectRestriction),
                 Box::new(default_class::DefaultIngressClass),
             ],

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 
+use super::certificates::common_name;
 use super::{Attributes, Operation, Plugin};
 use crate::authn::{NODE, NODES};
 use crate::authz::node::{node_of, refers_to_objects};
@@ -108,6 +110,9 @@ impl NodeRestriction {
             ("storage.k8s.io", "csinodes", _) => (name != node).then(|| {
                 "can only access CSINode with the same name as the requesting node".into()
             }),
+            ("certificates.k8s.io", "certificatesigningrequests", "") => {
+                own_certificate(node, object)
+            }
             _ => None,
         };
         reason.map_or(Ok(()), |reason| attributes.refuse_node(reason))
@@ -249,6 +254,20 @@ fn own_node(
     }
     (!refused.is_empty())
         .then(|| format!("is not allowed to modify labels: {}", refused.join(", ")))
+}
+
+/// A node asks for a kubelet's certificates for itself alone.
+fn own_certificate(node: &str, object: Option<&dyn Object>) -> Option<String> {
+    const KUBELETS: [&str; 2] =
+        ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
+    let spec = &object?.downcast_ref::<CertificateSigningRequest>()?.spec;
+    if !KUBELETS.contains(&spec.signer_name.as_str()) {
+        return None;
+    }
+    match common_name(&spec.request.0) {
+        Some(name) if name.strip_prefix(NODE) == Some(node) => None,
+        _ => Some(format!("can only create a node CSR with CN={NODE}{node}")),
+    }
 }
 
 fn changed_labels(new: &Node, old: Option<&Node>) -> BTreeSet<String> {

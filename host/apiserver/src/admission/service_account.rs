@@ -3,6 +3,7 @@
 //! secrets for pulling images (`plugin/pkg/admission/serviceaccount`).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use coracle_api::dice;
@@ -16,9 +17,13 @@ use super::{Attributes, Operation, Plugin};
 use crate::authn::service_account::WARN_AFTER;
 use crate::authz::node::{Related, references};
 use crate::error::{ApiError, Result};
-use crate::registry::{Object, key};
+use crate::registry::{Object, Write, key};
 
 const DEFAULT: &str = "default";
+/// How long a namespace's `default` is waited for between two looks: twice as long each time, and
+/// about a second and a half in all.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LAST_WAIT: Duration = Duration::from_millis(640);
 /// Where containers find the token.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the names of token volumes begin with.
@@ -52,8 +57,6 @@ impl Plugin for ServiceAccount {
         let account = account(attributes, &name).await?;
         spec.service_account_name = Some(name.clone());
         spec.service_account = Some(name);
-        // A namespace's `default` comes a moment after it; pods that are faster have no token.
-        let Some(account) = account else { return Ok(()) };
         let wanted = spec.automount_service_account_token;
         if wanted.or(account.automount_service_account_token).unwrap_or(true) {
             mount_token(spec);
@@ -84,7 +87,7 @@ impl Plugin for ServiceAccount {
             }
             return if secrets { refuse("a mirror pod may not reference secrets") } else { Ok(()) };
         }
-        let Some(account) = account(attributes, name).await? else { return Ok(()) };
+        let account = account(attributes, name).await?;
         let annotations = account.metadata.annotations.as_ref();
         let enforced = annotations.and_then(|all| all.get(MOUNTABLE)).map(String::as_str);
         if !enforced.is_some_and(|text| matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"))
@@ -102,18 +105,22 @@ fn is_mirror(pod: &Pod) -> bool {
     pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR))
 }
 
-/// The service account. Only a namespace's `default` may be missing: its controller is on its way.
-async fn account(attributes: &Attributes<'_>, name: &str) -> Result<Option<Account>> {
-    let write = attributes.write;
-    let Some(kind) = write.server.registry.kind("", "serviceaccounts") else { return Ok(None) };
-    let key = key(kind.names(), write.namespace, name);
-    if let Some(entry) = write.server.store.get(&key).await? {
-        return serde_json::from_slice(&entry.value).map(Some).map_err(ApiError::internal);
+/// The service account. A namespace's `default` comes a moment after it, so it is waited for.
+async fn account(attributes: &Attributes<'_>, name: &str) -> Result<Account> {
+    let Write { server, namespace, .. } = attributes.write;
+    let kind = server.registry.kind("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
+    let key = key(kind.names(), namespace, name);
+    let mut wait = FIRST_WAIT;
+    loop {
+        if let Some(entry) = server.store.get(&key).await? {
+            return serde_json::from_slice(&entry.value).map_err(ApiError::internal);
+        }
+        if name != DEFAULT || wait > LAST_WAIT {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
     }
-    if name == DEFAULT {
-        return Ok(None);
-    }
-    let namespace = write.namespace;
     let why = format!(
         "error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"
     );

@@ -88,6 +88,12 @@ pub struct SigningKey {
     id: String,
 }
 
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// A private key that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("not a P-256 private key in PKCS #8: {0}")]

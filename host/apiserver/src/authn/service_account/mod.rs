@@ -214,6 +214,31 @@ impl ServiceAccounts {
     }
 }
 
+impl SigningKey {
+    /// The token of a service account that holds for as long as it stands in the Secret of this
+    /// name in the account's namespace.
+    pub fn secret_token(
+        &self,
+        namespace: &str,
+        account: &str,
+        uid: &str,
+        secret: &str,
+    ) -> Option<String> {
+        let account = Reference { name: account.to_owned(), uid: uid.to_owned() };
+        let claims = Claims {
+            namespace: namespace.to_owned(),
+            account,
+            bound: Bound::Legacy(secret.to_owned()),
+            audiences: vec![],
+            id: String::new(),
+            not_before: None,
+            expires: None,
+            warn_after: None,
+        };
+        self.sign(&claims.json(LEGACY_ISSUER))
+    }
+}
+
 async fn entry(
     server: &Server,
     plural: &str,

@@ -1,6 +1,8 @@
 //! `serviceaccounts/token`: a token for a service account, on request
 //! (`pkg/registry/core/serviceaccount/storage/token.go`).
 
+mod node;
+
 use axum::body::Body;
 use coracle_api::{clock, dice};
 use http::{Response, StatusCode};
@@ -39,6 +41,7 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
     })?;
     let (namespace, name) = (&call.target.namespace, &call.target.name);
     belongs(&request, namespace, name)?;
+    node::restrict(call, &request).await?;
     let account = object::<ServiceAccount>(call, kind, namespace, name).await?;
     let own = call.server.authenticator.service_accounts.issuer().to_owned();
     let mut spec = request.spec.take().unwrap_or_default();
@@ -52,7 +55,6 @@ pub(super) async fn create(call: &Call, kind: &dyn Kind, body: Body) -> Result<R
         Some(reference) => bound(call, name, reference).await?,
         None => Bound::Nothing,
     };
-    restrict_node(call, &bound)?;
     let now = clock::now();
     let lenient = seconds == WARN_AFTER
         && matches!(bound, Bound::Pod(..))
@@ -205,16 +207,4 @@ async fn facts(call: &Call, plural: &str, namespace: &str, name: &str) -> Result
     let entry = call.server.store.get(&key(kind.names(), namespace, name)).await?;
     let entry = entry.ok_or_else(|| ApiError::not_found("", plural, name))?;
     Ok(Facts::of(&entry, &*kind).map(|facts| facts.uid.clone()).unwrap_or_default())
-}
-
-/// A node asks for tokens of its own pods alone (admission's NodeRestriction; a token is not
-/// stored, so admission does not see it).
-fn restrict_node(call: &Call, bound: &Bound) -> Result<()> {
-    let Some(node) = crate::authz::node::node_of(&call.identity) else { return Ok(()) };
-    let why = match bound {
-        Bound::Pod(_, Some(on)) if on.name == node => return Ok(()),
-        Bound::Pod(..) => "node requested token bound to a pod scheduled on a different node",
-        _ => "node requested token not bound to a pod",
-    };
-    Err(ApiError::forbidden("", "serviceaccounts", &call.target.name, why))
 }
