@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use coracle_api::module::READY_MADE_NAMESPACE;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -25,8 +25,9 @@ pub(crate) struct ApiServerAddress {
     pub(crate) port: u16,
 }
 
-/// Creates the first objects, and points the Service `kubernetes` at the API server.
-pub(crate) async fn run(client: &Client, address: &ApiServerAddress) -> Result<()> {
+/// Creates the first objects, and points the Service `kubernetes` at the API server. What can be
+/// told to everybody of the cluster is `info`, a kubeconfig.
+pub(crate) async fn run(client: &Client, address: &ApiServerAddress, info: &str) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in NAMESPACES {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
@@ -60,6 +61,14 @@ pub(crate) async fn run(client: &Client, address: &ApiServerAddress) -> Result<(
             .patch("kubernetes", &PatchParams::default(), &Patch::Merge(&slice))
             .await
             .context("pointing the service kubernetes at the API server")?;
+    }
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-public");
+    let info = json!({"metadata": {"name": "cluster-info"}, "data": {"kubeconfig": info}});
+    let info: ConfigMap = serde_json::from_value(info)?;
+    if !ensure(&maps, &info).await? {
+        maps.patch("cluster-info", &PatchParams::default(), &Patch::Merge(&info))
+            .await
+            .context("saying in public where the cluster is")?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The admin's kubeconfig.
+//! Kubeconfigs: the admin's, and the one that says no more than where the cluster is.
 
 use std::path::Path;
 
@@ -30,4 +30,17 @@ pub(crate) fn write(path: &Path, url: &str, pki: &Pki) -> Result<()> {
         }}],
     });
     files::write_private(path, serde_yaml::to_string(&config)?.as_bytes())
+}
+
+/// A kubeconfig that names nobody: where the cluster is and whom to trust there.
+pub(crate) fn public(url: &str, pki: &Pki) -> Result<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "", "cluster": {
+            "server": url,
+            "certificate-authority-data": STANDARD.encode(&pki.ca),
+        }}],
+    });
+    Ok(serde_yaml::to_string(&config)?)
 }

@@ -6,6 +6,7 @@ mod api;
 mod apply;
 mod bad_input;
 mod crd;
+mod credentials;
 mod guests;
 mod images;
 mod lifecycle;

@@ -24,10 +24,17 @@ pub(crate) async fn find(client: &Client, namespace: &str, name: &str) -> Result
 pub(crate) async fn may_push(client: &Client, namespace: &str, name: &str) -> Result<()> {
     let module = named(namespace, name, Vec::new());
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    match modules(client, namespace).create(&dry, &module).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+    let api = modules(client, namespace);
+    match api.create(&dry, &module).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Ok(()),
+    }
+    // Who may make names may not for that reason change what others have made.
+    let Some(module) = api.get_opt(name).await? else { return Ok(()) };
+    match api.replace(name, &dry, &module).await {
+        Err(error) if !lost_a_race(&error) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -209,7 +209,7 @@ impl Cluster {
             "default",
         );
         server.bootstrap().await.context("making the objects that every cluster has")?;
-        bootstrap::run(&own, &address_of_api).await?;
+        bootstrap::run(&own, &address_of_api, &kubeconfig::public(&url, &pki)?).await?;
 
         let mut control = Part::new();
         let running = server.clone();

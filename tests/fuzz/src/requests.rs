@@ -153,6 +153,7 @@ fn custom_path() -> String {
 fn fixtures() -> Vec<(String, Value)> {
     vec![
         ("/api/v1/namespaces".into(), json!({"metadata": {"name": "default"}})),
+        (format!("{CORE}/serviceaccounts"), json!({"metadata": {"name": "default"}})),
         (format!("{CORE}/configmaps"), map()),
         (format!("{CORE}/services"), service()),
         (format!("{CORE}/pods"), pod()),

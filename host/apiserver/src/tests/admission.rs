@@ -24,6 +24,7 @@ async fn namespaces_decide_what_pods_may_do() {
          Invalid value: \"strict\": must be one of privileged, baseline, restricted"
     );
     server.post("/api/v1/namespaces", namespace(json!({}))).await.is(201);
+    server.furnish("n").await;
     let pods = "/api/v1/namespaces/n/pods";
     for name in ["a", "b"] {
         server.post(pods, pod(name)).await.is(201);

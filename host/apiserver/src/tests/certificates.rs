@@ -80,3 +80,80 @@ async fn requests_are_approved_and_signed() {
     let selected = format!("{REQUESTS}?fieldSelector=spec.signerName%3Dother");
     assert_eq!(names(&server.get(&selected).await.is(200)), 0);
 }
+
+#[tokio::test]
+async fn who_approves_and_signs_may_do_so_for_that_signer() {
+    let server = Server::new().await;
+    server.api.bootstrap().await.unwrap();
+    server.post(REQUESTS, certificate_request(json!({}))).await.is(201);
+    let role = |name: &str, verb: &str, signer: &str| {
+        let rule = |verb: &str, resource: &str| {
+            json!({ "apiGroups": ["certificates.k8s.io"], "verbs": [verb],
+                "resources": [resource] })
+        };
+        let mut signers = rule(verb, "signers");
+        signers["resourceNames"] = json!([signer]);
+        let parts = ["certificatesigningrequests/approval", "certificatesigningrequests/status"];
+        json!({ "metadata": { "name": name },
+            "rules": [rule("patch", parts[0]), rule("patch", parts[1]), signers] })
+    };
+    for (name, verb, signer) in [
+        ("stranger", "approve", "example.com/other"),
+        ("approver", "approve", "example.com/*"),
+        ("signer", "sign", "example.com/signer"),
+    ] {
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+        server.post(path, role(name, verb, signer)).await.is(201);
+        server.bind(name, json!([{ "kind": "User", "name": name }])).await;
+    }
+    let change = async |user: &str, part: &str, status: Value| {
+        let identity = Identity::new(user, &["system:authenticated"]);
+        let request = server
+            .request(Method::PATCH, &format!("{REQUESTS}/csr/{part}"))
+            .extension(std::sync::Arc::new(identity))
+            .header(header::CONTENT_TYPE, "application/merge-patch+json");
+        let body = json!({ "status": status }).to_string();
+        server.send(request.body(body.into()).unwrap()).await
+    };
+    let approved = || json!({ "conditions": [{ "type": "Approved", "status": "True" }] });
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
+    let signed = json!({ "certificate": k8s_openapi::ByteString(pem.into_bytes()) });
+    let refused = |verb: &str| {
+        format!(
+            "certificatesigningrequests.certificates.k8s.io \"csr\" is forbidden: user not \
+             permitted to {verb} requests with signerName \"example.com/signer\""
+        )
+    };
+    for user in ["stranger", "signer"] {
+        let why = change(user, "approval", approved()).await.fails(403, "Forbidden");
+        assert_eq!(why, refused("approve"), "{user}");
+    }
+    change("approver", "approval", approved()).await.is(200);
+    let why = change("approver", "status", signed.clone()).await.fails(403, "Forbidden");
+    assert_eq!(why, refused("sign"));
+    // To change nothing is no signing.
+    change("approver", "status", json!({})).await.is(200);
+    change("signer", "status", signed).await.is(200);
+}
+
+#[tokio::test]
+async fn a_node_asks_for_certificates_of_its_own() {
+    let server = Server::new().await;
+    server.api.bootstrap().await.unwrap();
+    let request = |signer: &str| {
+        let mut request = certificate_request(json!({ "signerName": signer }));
+        request["metadata"] = json!({ "generateName": "csr-" });
+        request
+    };
+    let node = Identity::component("system:node:n");
+    let ask = async |signer: &str| {
+        server.as_user(&node, Method::POST, REQUESTS, Some(request(signer))).await
+    };
+    // The subject of these requests is no node.
+    ask("kubernetes.io/kube-apiserver-client").await.is(201);
+    for signer in ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"] {
+        let why = ask(signer).await.fails(403, "Forbidden");
+        assert!(why.ends_with("can only create a node CSR with CN=system:node:n"), "{why}");
+    }
+}

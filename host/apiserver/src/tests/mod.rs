@@ -88,7 +88,7 @@ impl Answer {
 }
 
 impl Server {
-    /// A server with the namespace `default`.
+    /// A server with the namespace `default` and its service account.
     pub(super) async fn new() -> Self {
         let tokens = vec![
             StaticToken {
@@ -110,7 +110,17 @@ impl Server {
         let server = Self { router: api.router(), api };
         let namespace = json!({ "metadata": { "name": "default" } });
         server.post("/api/v1/namespaces", namespace).await.is(201);
+        server.furnish("default").await;
         server
+    }
+
+    /// Gives a namespace what its controllers would: the account that pods run as unless they name
+    /// another. It gives them no token.
+    pub(super) async fn furnish(&self, namespace: &str) {
+        let account = json!({ "metadata": { "name": "default" },
+            "automountServiceAccountToken": false });
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        self.post(&path, account).await.is(201);
     }
 
     /// Sends a request as the master, or as whoever its extensions say.

@@ -7,7 +7,7 @@ use http::{Method, Request, header};
 use serde_json::{Value, json};
 
 use super::{Answer, PODS, Server};
-use crate::Identity;
+use crate::{Config, Identity, ServiceAccountIssuer, ServiceAccountKey};
 
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 const REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -162,18 +162,121 @@ async fn tokens_are_given_for_what_they_may_be() {
         bearer(&server, Method::POST, REVIEW, &text).await.is(201)["status"]["userInfo"].clone();
     assert_eq!(user["extra"]["authentication.kubernetes.io/pod-name"], json!(["p"]));
     assert_eq!(user["extra"]["authentication.kubernetes.io/node-name"], json!(["n"]));
-    // A node gets tokens for its own pods alone.
-    let path = format!("{ACCOUNTS}/robot/token");
-    let body = Some(json!({ "spec": bound("Pod", "p", "") }));
-    let own = Identity::component("system:node:n");
-    server.as_user(&own, Method::POST, &path, body.clone()).await.is(201);
-    let unbound = server.as_user(&own, Method::POST, &path, Some(json!({}))).await;
-    let why = unbound.fails(403, "Forbidden");
-    assert!(why.ends_with("node requested token not bound to a pod"), "{why}");
-    let other = Identity::component("system:node:m");
-    server.as_user(&other, Method::POST, &path, body).await.fails(403, "Forbidden");
     // It ends with its pod.
     server.delete_with(&format!("{PODS}/p"), json!({ "gracePeriodSeconds": 0 })).await.is(200);
+    bearer(&server, Method::POST, REVIEW, &text).await.fails(401, "Unauthorized");
+}
+
+#[tokio::test]
+async fn nodes_get_tokens_for_what_their_pods_need() {
+    let (server, _) = with_robot().await;
+    let volume = json!({ "name": "vault", "projected": { "sources": [
+        { "serviceAccountToken": { "audience": "vault", "path": "token" } },
+    ] } });
+    let inline = json!({ "name": "disk", "csi": { "driver": "disks.example.com" } });
+    let claimed = json!({ "name": "claimed", "persistentVolumeClaim": { "claimName": "c" } });
+    let pod = json!({
+        "metadata": { "name": "p" },
+        "spec": {
+            "serviceAccountName": "robot",
+            "nodeName": "n",
+            "volumes": [volume, inline, claimed],
+            "containers": [{ "name": "c", "image": "hello:v1" }],
+        },
+    });
+    let uid = server.post(PODS, pod).await.is(201)["metadata"]["uid"].clone();
+    for (name, audience) in [("disks.example.com", "disks"), ("tapes.example.com", "tapes")] {
+        let driver = json!({ "metadata": { "name": name },
+            "spec": { "tokenRequests": [{ "audience": audience }] } });
+        server.post("/apis/storage.k8s.io/v1/csidrivers", driver).await.is(201);
+    }
+    let resources = json!({ "requests": { "storage": "1Gi" } });
+    let claim = json!({ "metadata": { "name": "c" }, "spec": {
+        "accessModes": ["ReadWriteOnce"], "volumeName": "v", "resources": resources } });
+    server.post("/api/v1/namespaces/default/persistentvolumeclaims", claim).await.is(201);
+    let backing = json!({ "metadata": { "name": "v" }, "spec": {
+        "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "1Gi" },
+        "csi": { "driver": "tapes.example.com", "volumeHandle": "7" } } });
+    server.post("/api/v1/persistentvolumes", backing).await.is(201);
+    let role = json!({ "metadata": { "name": "pulls" }, "rules": [{ "apiGroups": [""],
+        "verbs": ["request-serviceaccounts-token-audience"], "resources": ["registry"] }] });
+    server.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).await.is(201);
+    server.bind("pulls", json!([{ "kind": "User", "name": "system:node:n" }])).await;
+
+    let own = Identity::component("system:node:n");
+    let ask = async |node: &Identity, audiences: Value, uid: &Value| {
+        let bound = json!({ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid });
+        let spec = json!({ "audiences": audiences, "boundObjectRef": bound });
+        let body = Some(json!({ "spec": spec }));
+        server.as_user(node, Method::POST, &format!("{ACCOUNTS}/robot/token"), body).await
+    };
+    for audiences in
+        [json!([]), json!(["vault"]), json!(["disks"]), json!(["tapes"]), json!(["registry"])]
+    {
+        ask(&own, audiences, &uid).await.is(201);
+    }
+    let other = Identity::component("system:node:m");
+    let unfit = "serviceaccounts \"robot\" is forbidden: ";
+    for (answer, why) in [
+        (
+            ask(&own, json!(["x"]), &uid).await,
+            "audience \"x\" not found in pod spec volume, system:node:n is not authorized to \
+             request tokens for this audience",
+        ),
+        (ask(&own, json!(["vault", "x"]), &uid).await, "node may only request 0 or 1 audiences"),
+        (
+            ask(&own, json!([]), &json!("")).await,
+            "node requested token with a pod binding without a uid",
+        ),
+        (
+            ask(&own, json!([]), &json!("z")).await,
+            "the UID in the bound object reference (z) does not match the UID in record. The \
+             object might have been deleted and then recreated",
+        ),
+        (
+            server
+                .as_user(&own, Method::POST, &format!("{ACCOUNTS}/robot/token"), Some(json!({})))
+                .await,
+            "node requested token not bound to a pod",
+        ),
+    ] {
+        assert_eq!(answer.fails(403, "Forbidden"), format!("{unfit}{why}"));
+    }
+    // No pod of that node runs as this account.
+    ask(&other, json!([]), &uid).await.fails(403, "Forbidden");
+}
+
+#[tokio::test]
+async fn a_token_in_a_secret_holds_while_it_stands_there() {
+    let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+    let read = || ServiceAccountKey::read(&key).unwrap();
+    let issuer = ServiceAccountIssuer { key: Some(read()), ..ServiceAccountIssuer::default() };
+    let config = Config { service_accounts: issuer, ..Config::default() };
+    let server = Server::with(config).await;
+    server.api.bootstrap().await.unwrap();
+    let account = json!({ "metadata": { "name": "robot" } });
+    let account = server.post(ACCOUNTS, account).await.is(201);
+    let uid = account["metadata"]["uid"].as_str().unwrap();
+    let text = read().secret_token("default", "robot", uid, "kept").unwrap();
+    bearer(&server, Method::POST, REVIEW, &text).await.fails(401, "Unauthorized");
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let secret = json!({
+        "metadata": { "name": "kept",
+            "annotations": { "kubernetes.io/service-account.name": "robot" } },
+        "type": "kubernetes.io/service-account-token",
+        "stringData": { "token": text },
+    });
+    server.post(secrets, secret.clone()).await.is(201);
+    let user =
+        bearer(&server, Method::POST, REVIEW, &text).await.is(201)["status"]["userInfo"].clone();
+    assert_eq!(user["username"], "system:serviceaccount:default:robot");
+    assert_eq!(user["uid"], uid);
+    server.delete(&format!("{secrets}/kept")).await.is(200);
+    bearer(&server, Method::POST, REVIEW, &text).await.fails(401, "Unauthorized");
+    // Not even under the same name does another token count.
+    let mut other = secret;
+    other["stringData"]["token"] = json!("another");
+    server.post(secrets, other).await.is(201);
     bearer(&server, Method::POST, REVIEW, &text).await.fails(401, "Unauthorized");
 }
 

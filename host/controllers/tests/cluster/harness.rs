@@ -10,11 +10,11 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use coracle_apiserver::{ApiServer, Config, Identity};
-use coracle_controllers::Options;
+use coracle_controllers::{Authority, Options, TokenGenerator};
 use coracle_store::MemoryStore;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -81,7 +81,12 @@ impl Cluster {
             cluster.create_namespace(name).await;
         }
         let scheduler = clients("system:kube-scheduler");
-        let options = Options { root_ca: "a certificate".to_owned(), ..Options::default() };
+        let options = Options {
+            root_ca: "a certificate".to_owned(),
+            authority: Some(Arc::new(authority())),
+            tokens: Some(Arc::new(Tokens)),
+            ..Options::default()
+        };
         cluster.tasks.spawn(async move {
             coracle_controllers::run(clients, options, std::future::pending()).await.unwrap();
         });
@@ -216,6 +221,25 @@ impl Cluster {
         })
         .await;
     }
+}
+
+/// Makes what looks like tokens.
+#[derive(Debug)]
+struct Tokens;
+
+impl TokenGenerator for Tokens {
+    fn generate(&self, account: &ServiceAccount, secret: &str) -> Option<String> {
+        Some(format!("{}/{secret}", account.metadata.name.as_deref()?))
+    }
+}
+
+/// What signs certificates.
+fn authority() -> Authority {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    Authority::read(&certificate, &key.serialize_pem()).unwrap()
 }
 
 async fn refuse(refusing: Arc<AtomicBool>, request: Request, next: Next) -> Response {

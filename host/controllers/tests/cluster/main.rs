@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod certificates;
 mod collection;
 mod deployments;
 mod harness;
@@ -13,3 +14,4 @@ mod quotas;
 mod replicasets;
 mod scheduling;
 mod services;
+mod tokens;

@@ -13,7 +13,7 @@ use coracle_node::{Agent, Capacity, Config};
 use coracle_sandbox::{Engine, EngineConfig};
 use coracle_store::MemoryStore;
 use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Node, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Client, Resource};
@@ -77,6 +77,13 @@ impl Cluster {
                 made => drop(made.unwrap()),
             }
         }
+        // There are no controllers that would make it, nor what its token needs.
+        let account: ServiceAccount = serde_json::from_value(json!({
+            "metadata": {"name": "default"}, "automountServiceAccountToken": false,
+        }))
+        .unwrap();
+        let accounts = Api::namespaced(cluster.client.clone(), "default");
+        accounts.create(&PostParams::default(), &account).await.unwrap();
         for (name, text) in [
             ("hello", guests::hello()),
             ("failing", guests::failing()),

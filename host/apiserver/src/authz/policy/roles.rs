@@ -245,6 +245,9 @@ pub(super) const ROLES: &[ClusterRole] = &[
     ),
     // What this program's own components need.
     role("system:coracle:image-collector", &[on(&["list"], OWN, &["modules"])]),
+    // The way to images. Which of them somebody may pull and push is decided by what he may do with
+    // their Modules.
+    role("system:coracle:image-client", &[at(ALL, &["/upload/*", "/v2", "/v2/", "/v2/*"])]),
 ];
 
 pub(super) const BINDINGS: &[(&str, &[Subject])] = &[
@@ -264,5 +267,6 @@ pub(super) const BINDINGS: &[(&str, &[Subject])] = &[
     // Bound to nobody: nodes are judged by their own authorizer.
     ("system:node", &[]),
     ("system:service-account-issuer-discovery", &[Subject::Group("system:serviceaccounts")]),
+    ("system:coracle:image-client", &[Subject::Group("system:authenticated")]),
     ("system:coracle:image-collector", &[Subject::User("system:coracle:images")]),
 ];
