@@ -16,6 +16,8 @@ pub(crate) const CONNECTION_DRAIN: Duration = Duration::from_secs(5);
 pub(crate) const POD_DRAIN: Duration = Duration::from_secs(10);
 /// Controllers, scheduler and proxies have this long to end.
 pub(crate) const CONTROL_STOP: Duration = Duration::from_secs(10);
+/// How often it is seen to that the objects every cluster has are there.
+pub(crate) const BOOTSTRAP: Duration = Duration::from_secs(10);
 /// A node of this process must be Ready within this time of its start.
 pub(crate) const NODE_READY: Duration = Duration::from_secs(30);
 /// How often unused images are looked for.

@@ -9,6 +9,7 @@ mod crd;
 mod credentials;
 mod guests;
 mod images;
+mod kubectl;
 mod lifecycle;
 mod limits;
 mod modules;

@@ -208,6 +208,24 @@ async fn a_namespace_is_emptied_before_it_goes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_every_cluster_has_comes_back() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let kubectl = cluster.kubectl();
+    let refused = kubectl.refused("delete namespace kube-system").await?;
+    assert!(refused.contains("this namespace may not be deleted"), "{refused}");
+    for (kind, name) in [("service", "kubernetes"), ("endpoints", "kubernetes")] {
+        let before =
+            kubectl.run(&format!("get {kind} {name} -o jsonpath={{.metadata.uid}}")).await?;
+        kubectl.run(&format!("delete {kind} {name}")).await?;
+        kubectl.run(&format!("wait {kind}/{name} --for=create --timeout=60s")).await?;
+        let after =
+            kubectl.run(&format!("get {kind} {name} -o jsonpath={{.metadata.uid}}")).await?;
+        assert_ne!(before, after);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_watch_shows_a_pod_come_and_go() -> Result<()> {
     let cluster = Cluster::start().await?;
     let kubectl = cluster.kubectl();

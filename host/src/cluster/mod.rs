@@ -202,6 +202,7 @@ impl Cluster {
             service: API_SERVICE.into(),
             endpoint: API_ENDPOINT.into(),
             port: API_ENDPOINT_PORT,
+            info: kubeconfig::public(&url, &pki)?,
         };
         let own = coracle_apiserver::client(
             routes.clone(),
@@ -209,9 +210,11 @@ impl Cluster {
             "default",
         );
         server.bootstrap().await.context("making the objects that every cluster has")?;
-        bootstrap::run(&own, &address_of_api, &kubeconfig::public(&url, &pki)?).await?;
+        bootstrap::run(&own, &address_of_api).await?;
 
         let mut control = Part::new();
+        let first_objects = bootstrap::watch_over(own.clone(), address_of_api);
+        control.until_stopped("first objects", first_objects);
         let running = server.clone();
         control.until_stopped("API server chores", async move { running.run().await });
         let options = coracle_controllers::Options {

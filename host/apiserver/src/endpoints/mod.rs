@@ -104,7 +104,9 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
     }
     let everywhere = names.namespaced && call.target.namespace.is_empty();
     if everywhere && !matches!(call.verb, Verb::List | Verb::Watch) {
-        return Err(ApiError::method_not_allowed());
+        // The list of all namespaces is there, and can be read only; names are not.
+        let named = !call.target.name.is_empty();
+        return Err(if named { ApiError::no_such_path() } else { ApiError::method_not_allowed() });
     }
     if call.target.subresource.is_empty() {
         return match call.verb {

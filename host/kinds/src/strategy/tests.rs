@@ -219,3 +219,17 @@ fn nulls_are_nothing() {
     assert_eq!(value["metadata"]["labels"], json!({"x": ""}));
     assert!(kind.decode(br#"{"data": {"k": 1}}"#).is_err());
 }
+
+/// kubectl warns of short names that mean several kinds, and `get all` would show objects twice.
+#[test]
+fn what_is_short_means_the_kinds_of_today() {
+    let kinds = super::table();
+    let old = |names: &crate::ApiResource| {
+        &*names.group == "extensions" || names.version.contains("alpha")
+    };
+    let old: Vec<_> = kinds.iter().map(|kind| kind.names()).filter(|names| old(names)).collect();
+    assert!(old.len() > 7, "{old:?}");
+    for names in old {
+        assert!(names.short.is_empty() && names.categories.is_empty(), "{names:?}");
+    }
+}

@@ -12,8 +12,9 @@ use crate::{Names, Strategy, Version};
 const UNBOUNDED: i32 = i32::MAX;
 
 pub(super) fn versions() -> Vec<Version> {
+    // What is short means the kinds of today.
     const fn names(own: Names) -> Names {
-        Names { group: "extensions", version: "v1beta1", ..own }
+        Names { group: "extensions", version: "v1beta1", short: &[], categories: &[], ..own }
     }
     vec![
         version::<DaemonSet>(names(DaemonSet::NAMES), daemon_set, daemon_set_out),
