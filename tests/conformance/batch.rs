@@ -18,7 +18,6 @@ fn job(name: &str, suspend: bool) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn jobs_manage_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("batch/v1", "jobs");
@@ -47,7 +46,6 @@ async fn jobs_manage_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn jobs_apply_changes_to_status() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("batch/v1", "jobs");

@@ -2,6 +2,7 @@
 //! up or set without disturbing the time at which it last changed.
 
 use k8s_openapi::api::apps::v1::{DeploymentCondition, ReplicaSetCondition};
+use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::api::core::v1::{NamespaceCondition, NodeCondition, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as MetaCondition, Time};
 
@@ -147,6 +148,7 @@ condition!(ReplicaSetCondition);
 condition!(NamespaceCondition);
 condition!(DeploymentCondition, last_update_time);
 condition!(NodeCondition, last_heartbeat_time);
+condition!(JobCondition, last_probe_time);
 
 #[cfg(test)]
 mod tests {

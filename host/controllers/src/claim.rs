@@ -24,6 +24,21 @@ where
     O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
     D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
 {
+    claim_with_finalizers(client, owner, selector, informer, &[]).await
+}
+
+/// As [`claim`]; what is adopted gets `finalizers`, what is released loses them.
+pub(crate) async fn claim_with_finalizers<O, D>(
+    client: &kube::Client,
+    owner: &O,
+    selector: &Selector,
+    informer: &Informer<D>,
+    finalizers: &[&str],
+) -> Result<Vec<Arc<D>>>
+where
+    O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+    D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+{
     let metadata = owner.meta();
     let uid = metadata.uid.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -43,12 +58,13 @@ where
 
     let api = Api::<D>::namespaced(client.clone(), namespace);
     if !leaving {
-        let released = strangers.iter().map(|object| release(&api, object, uid, informer));
+        let released =
+            strangers.iter().map(|object| release(&api, object, uid, informer, finalizers));
         all(futures::future::join_all(released).await)?;
     }
     if !orphans.is_empty() {
         may_adopt(client, owner).await?;
-        let adopted = orphans.iter().map(|object| adopt(&api, object, owner, informer));
+        let adopted = orphans.iter().map(|object| adopt(&api, object, owner, informer, finalizers));
         held.extend(all(futures::future::join_all(adopted).await)?.into_iter().flatten());
     }
     Ok(held)
@@ -82,11 +98,15 @@ async fn adopt<O: Kind, D: Kind>(
     object: &D,
     owner: &O,
     informer: &Informer<D>,
+    finalizers: &[&str],
 ) -> Result<Option<Arc<D>>> {
-    let patch = json!({"metadata": {
+    let mut patch = json!({"metadata": {
         "uid": object.meta().uid,
         "ownerReferences": [owner::controller_reference(owner)],
     }});
+    if !finalizers.is_empty() {
+        patch["metadata"]["finalizers"] = json!(finalizers);
+    }
     write(api, object, patch, informer, "adopting").await
 }
 
@@ -95,11 +115,15 @@ async fn release<D: Kind>(
     object: &D,
     uid: &str,
     informer: &Informer<D>,
+    finalizers: &[&str],
 ) -> Result<Option<Arc<D>>> {
-    let patch = json!({"metadata": {
+    let mut patch = json!({"metadata": {
         "uid": object.meta().uid,
         "ownerReferences": [{"$patch": "delete", "uid": uid}],
     }});
+    if !finalizers.is_empty() {
+        patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!(finalizers);
+    }
     write(api, object, patch, informer, "releasing").await
 }
 

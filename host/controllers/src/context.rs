@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -29,6 +30,7 @@ pub(crate) struct Informers {
     pub(crate) pods: Informer<Pod>,
     pub(crate) replica_sets: Informer<ReplicaSet>,
     pub(crate) deployments: Informer<Deployment>,
+    pub(crate) jobs: Informer<Job>,
     pub(crate) services: Informer<Service>,
     pub(crate) claims: Informer<PersistentVolumeClaim>,
     pub(crate) resource_quotas: Informer<ResourceQuota>,
@@ -67,6 +69,7 @@ impl Informers {
             pods,
             replica_sets,
             deployments,
+            jobs,
             services,
             claims,
             resource_quotas,

@@ -22,13 +22,16 @@ mod error;
 mod events;
 mod garbagecollector;
 mod informer;
+mod job;
 mod list_watch;
 mod metrics;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
+mod podcontrol;
 mod podgc;
 mod queue;
+mod ranking;
 mod replicaset;
 mod resourcequota;
 mod rootcacert;
@@ -36,6 +39,7 @@ mod runner;
 mod serviceaccount;
 mod tainteviction;
 mod tokens;
+mod ttlafterfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +70,8 @@ struct Controller {
 const TABLE: &[Controller] = &[
     Controller { name: "deployment-controller", start: deployment::start },
     Controller { name: "replicaset-controller", start: replicaset::start },
+    Controller { name: "job-controller", start: job::start },
+    Controller { name: "ttl-after-finished-controller", start: ttlafterfinished::start },
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller { name: "endpoint-controller", start: endpoints::start },
     Controller { name: "resourcequota-controller", start: resourcequota::start },

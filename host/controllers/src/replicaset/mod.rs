@@ -1,8 +1,7 @@
-//! ReplicaSets: as many pods as asked for. Creating and deleting is `manage`, which pods go first
-//! is `ranking`, what the status says is `status`.
+//! ReplicaSets: as many pods as asked for. Creating and deleting is `manage`, what the status says
+//! is `status`.
 
 mod manage;
-mod ranking;
 mod status;
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::node::{self, Health};
 
@@ -55,8 +55,13 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     refusing_pods: Arc<AtomicBool>,
     nodes: Vec<(String, Health)>,
+    clients: Clients,
+    controllers: AbortHandle,
     tasks: JoinSet<()>,
 }
+
+/// A client for a user of that name.
+type Clients = Arc<dyn Fn(&str) -> Client + Send + Sync>;
 
 impl Cluster {
     /// A control plane with as many ready nodes.
@@ -69,27 +74,20 @@ impl Cluster {
         let refuse = move |request: Request, next: Next| refuse(refusing.clone(), request, next);
         let router = server.router().layer(axum::middleware::from_fn(refuse));
         let client = coracle_apiserver::client(router.clone(), Identity::master("test"), "default");
-        let clients = {
-            let router = router.clone();
-            move |name: &str| {
-                coracle_apiserver::client(router.clone(), Identity::component(name), "default")
-            }
-        };
+        let clients: Clients = Arc::new(move |name: &str| {
+            coracle_apiserver::client(router.clone(), Identity::component(name), "default")
+        });
         server.bootstrap().await.unwrap();
-        let mut cluster = Self { client, refusing_pods, nodes: Vec::new(), tasks: JoinSet::new() };
+        let mut tasks = JoinSet::new();
+        let controllers = tasks.spawn(std::future::ready(()));
+        let nodes_so_far = Vec::new();
+        let mut cluster =
+            Self { client, refusing_pods, nodes: nodes_so_far, clients, controllers, tasks };
         for name in ["default", "kube-system", "kube-node-lease"] {
             cluster.create_namespace(name).await;
         }
-        let scheduler = clients("system:kube-scheduler");
-        let options = Options {
-            root_ca: "a certificate".to_owned(),
-            authority: Some(Arc::new(authority())),
-            tokens: Some(Arc::new(Tokens)),
-            ..Options::default()
-        };
-        cluster.tasks.spawn(async move {
-            coracle_controllers::run(clients, options, std::future::pending()).await.unwrap();
-        });
+        let scheduler = (cluster.clients)("system:kube-scheduler");
+        cluster.restart_controllers();
         cluster.tasks.spawn(async move {
             let options = coracle_scheduler::Options::default();
             coracle_scheduler::run(scheduler, options, std::future::pending()).await.unwrap();
@@ -98,6 +96,27 @@ impl Cluster {
             cluster.add_node(&format!("node-{number}"), json!({})).await;
         }
         cluster
+    }
+
+    /// Breaks the controllers off wherever they are, and starts them anew.
+    pub(crate) fn restart_controllers(&mut self) {
+        self.controllers.abort();
+        let clients = self.clients.clone();
+        let options = Options {
+            root_ca: "a certificate".to_owned(),
+            authority: Some(Arc::new(authority())),
+            tokens: Some(Arc::new(Tokens)),
+            ..Options::default()
+        };
+        self.controllers = self.tasks.spawn(async move {
+            let clients = move |name: &str| clients(name);
+            coracle_controllers::run(clients, options, std::future::pending()).await.unwrap();
+        });
+    }
+
+    /// Ends a pod's container with that code.
+    pub(crate) async fn end_pod(&self, name: &str, code: i32) {
+        node::end(&self.api(), name, code).await.unwrap();
     }
 
     /// Makes the server refuse every new pod, or none.

@@ -7,6 +7,7 @@ mod certificates;
 mod collection;
 mod deployments;
 mod harness;
+mod jobs;
 mod namespaces;
 mod node;
 mod nodes;

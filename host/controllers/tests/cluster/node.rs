@@ -1,5 +1,5 @@
 //! A pretended node: it renews its lease and says of each of its pods that it runs, unless its image
-//! is `broken`; asked to go, pods go.
+//! is `broken`; one of image `exits-3` ends a second later with that code. Asked to go, pods go.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -10,13 +10,15 @@ use coracle_api::conditions::Condition;
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event};
 use serde_json::{Value, json};
 
 const LEASE: Duration = Duration::from_secs(10);
+/// For how long a pod runs that ends by itself.
+const RUN: Duration = Duration::from_secs(1);
 
 /// Whether a node is heard of.
 #[derive(Clone, Default)]
@@ -129,4 +131,24 @@ async fn look_after(client: &Client, pod: &Pod) {
     let patch = json!({"status": {"phase": "Running", "conditions": [ready],
         "podIP": address, "podIPs": [{"ip": address}]}});
     let _ = api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+    let code = image.and_then(|image| image.strip_prefix("exits-"));
+    if let Some(code) = code.and_then(|code| code.parse().ok()) {
+        let name = name.to_owned();
+        tokio::spawn(async move {
+            tokio::time::sleep(RUN).await;
+            // It may have been deleted meanwhile.
+            let _ = end(&api, &name, code).await;
+        });
+    }
+}
+
+/// Says of a pod that its container has ended.
+pub(crate) async fn end(api: &Api<Pod>, name: &str, code: i32) -> kube::Result<Pod> {
+    let phase = if code == 0 { "Succeeded" } else { "Failed" };
+    let ready = PodCondition::new("Ready", "False", "PodCompleted", "");
+    let ended = json!({"exitCode": code, "finishedAt": Time(clock::now())});
+    let patch = json!({"status": {"phase": phase, "conditions": [ready], "containerStatuses": [
+        {"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": ended}}]}});
+    api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await
 }

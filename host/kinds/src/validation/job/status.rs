@@ -177,13 +177,15 @@ fn change(spec: &JobSpec, status: &JobStatus, before: &JobStatus) -> Vec<Cause> 
             faults.push(Cause::wrong("status.conditions", &detail));
         }
     }
+    // An indexed job that is made smaller forgets the indexes beyond its end.
+    let shrinks = is_indexed(spec) && spec.completions == spec.parallelism;
     let counters = [
-        ("failed", status.failed, before.failed),
-        ("succeeded", status.succeeded, before.succeeded),
+        ("failed", status.failed, before.failed, false),
+        ("succeeded", status.succeeded, before.succeeded, shrinks),
     ];
-    for (field, new, old) in counters {
+    for (field, new, old, may_shrink) in counters {
         let new = new.unwrap_or(0);
-        if new < old.unwrap_or(0) {
+        if new < old.unwrap_or(0) && !may_shrink {
             let detail = format!("cannot decrease the {field} counter");
             faults.push(Cause::invalid(format!("status.{field}"), new, &detail));
         }
@@ -194,9 +196,11 @@ fn change(spec: &JobSpec, status: &JobStatus, before: &JobStatus) -> Vec<Cause> 
         let detail = "completionTime cannot be mutated";
         faults.push(Cause::invalid("status.completionTime", json!(new), detail));
     }
+    let resumes = holds(before, "Suspended") && !holds(status, "Suspended");
     if before.start_time.is_some()
         && before.start_time != status.start_time
         && spec.suspend != Some(true)
+        && !resumes
     {
         let detail = "startTime cannot be removed for unsuspended job";
         faults.push(Cause::required("status.startTime", detail));

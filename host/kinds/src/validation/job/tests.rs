@@ -187,6 +187,26 @@ fn reports() {
     ));
 }
 
+#[test]
+fn what_a_resumed_and_a_shrunk_job_may_take_back() {
+    let of = |spec: &Value, status: Value| made(json!({"spec": spec})).tap_status(status);
+    let plain = json!({});
+    let shrunk = json!({"completionMode": "Indexed", "completions": 2, "parallelism": 2});
+    let suspended = |status: &str, time: &str| json!({"startTime": time, "conditions": [{"type": "Suspended", "status": status}]});
+    let [early, late] = ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"];
+    for (spec, before, after, is_allowed) in [
+        (&plain, json!({"startTime": early}), json!({"startTime": late}), false),
+        (&plain, suspended("True", early), suspended("False", late), true),
+        (&plain, suspended("False", early), suspended("False", late), false),
+        (&plain, json!({"succeeded": 3}), json!({"succeeded": 2}), false),
+        (&shrunk, json!({"succeeded": 3}), json!({"succeeded": 2}), true),
+        (&shrunk, json!({"failed": 3}), json!({"failed": 2}), false),
+    ] {
+        let found = lines(job_status(&of(spec, after.clone()), &of(spec, before)));
+        assert_eq!(found.is_empty(), is_allowed, "{after}: {found:?}");
+    }
+}
+
 trait WithStatus {
     fn tap_status(self, status: Value) -> Self;
 }

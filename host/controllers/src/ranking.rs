@@ -13,7 +13,7 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// The `count` pods of `active` to delete, first to go first. `related` are the pods whose spread
 /// over the nodes matters.
-pub(super) fn victims(
+pub(crate) fn victims(
     active: &[Arc<Pod>],
     related: &[Arc<Pod>],
     count: usize,
