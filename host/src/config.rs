@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+use coracle_apiserver::RequestHeader;
+
 /// The options of `coracle up`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Config {
@@ -50,7 +53,78 @@ pub(crate) struct Config {
     #[arg(long, env = "CORACLE_AUDIT_LOG_MAXBACKUP", default_value_t = 10)]
     pub(crate) audit_log_maxbackup: usize,
 
+    #[command(flatten)]
+    pub(crate) request_header: RequestHeaderOptions,
+
     /// Let workloads reach addresses outside the cluster.
     #[arg(long)]
     pub(crate) allow_egress: bool,
+}
+
+/// Proxies in front of the API server, whose word counts for who calls.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RequestHeaderOptions {
+    /// Who vouches for such proxies beside the cluster itself: a file of PEM certificates.
+    #[arg(long = "requestheader-client-ca-file", env = "CORACLE_REQUESTHEADER_CLIENT_CA_FILE")]
+    client_ca_file: Option<PathBuf>,
+
+    /// Common names of such proxies' certificates.
+    #[arg(
+        long = "requestheader-allowed-names",
+        value_delimiter = ',',
+        default_value = "front-proxy-client"
+    )]
+    allowed_names: Vec<String>,
+
+    /// Headers in which they name the user.
+    #[arg(
+        long = "requestheader-username-headers",
+        value_delimiter = ',',
+        default_value = "X-Remote-User"
+    )]
+    username_headers: Vec<String>,
+
+    /// Headers with the user's uid.
+    #[arg(
+        long = "requestheader-uid-headers",
+        value_delimiter = ',',
+        default_value = "X-Remote-Uid"
+    )]
+    uid_headers: Vec<String>,
+
+    /// Headers with the user's groups.
+    #[arg(
+        long = "requestheader-group-headers",
+        value_delimiter = ',',
+        default_value = "X-Remote-Group"
+    )]
+    group_headers: Vec<String>,
+
+    /// What the names of headers begin with that say more of the user.
+    #[arg(
+        long = "requestheader-extra-headers-prefix",
+        value_delimiter = ',',
+        default_value = "X-Remote-Extra-"
+    )]
+    extra_headers_prefix: Vec<String>,
+}
+
+impl RequestHeaderOptions {
+    /// Which proxies the API server believes; `own` is the cluster's authority for them.
+    pub(crate) fn read(&self, own: &str) -> Result<RequestHeader> {
+        let mut authorities = own.to_owned();
+        if let Some(path) = &self.client_ca_file {
+            let text = std::fs::read_to_string(path);
+            authorities +=
+                &text.with_context(|| format!("reading the certificates of {}", path.display()))?;
+        }
+        Ok(RequestHeader {
+            authorities,
+            allowed_names: self.allowed_names.clone(),
+            username_headers: self.username_headers.clone(),
+            uid_headers: self.uid_headers.clone(),
+            group_headers: self.group_headers.clone(),
+            extra_prefixes: self.extra_headers_prefix.clone(),
+        })
+    }
 }

@@ -1,4 +1,5 @@
-//! The cluster's certificate authority and what it signs: the server's certificate, the admin's.
+//! The cluster's certificate authorities and what they sign: the server's certificate, the admin's,
+//! and by an authority of its own the one with which the server speaks for its callers.
 //! Made on first start, kept below `<data-dir>/pki`, renewed before they end.
 
 use std::net::IpAddr;
@@ -41,6 +42,10 @@ pub(crate) struct Pki {
     pub(crate) service_account_key: Vec<u8>,
     /// `system:masters` for whoever can read the data directory.
     pub(crate) admin: Pair,
+    /// The authority of those who may speak for others, PEM-encoded.
+    pub(crate) front_proxy_ca: String,
+    /// What the API server shows to extension API servers, to which it speaks for its callers.
+    pub(crate) front_proxy: Pair,
 }
 
 /// What a leaf certificate is for.
@@ -57,9 +62,9 @@ impl Pki {
     /// end, or does not cover `addresses`.
     pub(crate) fn open(directory: &Path, addresses: &[IpAddr], service: IpAddr) -> Result<Self> {
         files::private_directory(directory)?;
-        let ca = open_authority(directory)?;
-        let issuer = Issuer::from_ca_cert_pem(&ca.certificate, KeyPair::from_pem(&ca.key)?)
-            .context("reading the cluster's certificate authority")?;
+        let (ca, issuer) = open_authority(directory, "ca", "coracle-ca")?;
+        let (front_proxy_ca, front_proxy_issuer) =
+            open_authority(directory, "front-proxy-ca", "front-proxy-ca")?;
         let mut names: Vec<String> = [
             "localhost",
             "kubernetes",
@@ -97,8 +102,27 @@ impl Pki {
                 usage: ExtendedKeyUsagePurpose::ClientAuth,
             },
         )?;
+        let front_proxy = open_leaf(
+            directory,
+            &front_proxy_issuer,
+            Leaf {
+                name: "front-proxy-client",
+                common_name: "front-proxy-client",
+                organization: None,
+                alternative_names: vec![],
+                usage: ExtendedKeyUsagePurpose::ClientAuth,
+            },
+        )?;
         let service_account_key = open_service_account_key(directory)?;
-        Ok(Self { ca: ca.certificate, ca_key: ca.key, server, service_account_key, admin })
+        Ok(Self {
+            ca: ca.certificate,
+            ca_key: ca.key,
+            server,
+            service_account_key,
+            admin,
+            front_proxy_ca: front_proxy_ca.certificate,
+            front_proxy,
+        })
     }
 }
 
@@ -136,20 +160,32 @@ fn validity(params: &mut CertificateParams, life: SignedDuration) -> Result<()> 
     Ok(())
 }
 
-fn open_authority(directory: &Path) -> Result<Pair> {
-    if let Some(pair) = read_pair(directory, "ca")? {
-        return Ok(pair);
-    }
+/// The authority `name`, and what signs in its name.
+fn open_authority(
+    directory: &Path,
+    name: &str,
+    common_name: &str,
+) -> Result<(Pair, Issuer<'static, KeyPair>)> {
+    let pair = match read_pair(directory, name)? {
+        Some(pair) => pair,
+        None => make_authority(directory, name, common_name)?,
+    };
+    let issuer = Issuer::from_ca_cert_pem(&pair.certificate, KeyPair::from_pem(&pair.key)?)
+        .with_context(|| format!("reading the certificate authority {name}"))?;
+    Ok((pair, issuer))
+}
+
+fn make_authority(directory: &Path, name: &str, common_name: &str) -> Result<Pair> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec![])?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "coracle-ca");
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     validity(&mut params, CA_LIFE)?;
     let certificate = params.self_signed(&key)?.pem();
     let pair = Pair { certificate, key: key.serialize_pem() };
-    write_pair(directory, "ca", &pair)?;
+    write_pair(directory, name, &pair)?;
     Ok(pair)
 }
 
@@ -241,6 +277,8 @@ mod tests {
         let second = open(&["127.0.0.1"]);
         assert_eq!(first.server.certificate, second.server.certificate);
         assert_eq!(first.ca, second.ca);
+        assert_eq!(first.front_proxy_ca, second.front_proxy_ca);
+        assert_eq!(first.front_proxy.certificate, second.front_proxy.certificate);
         assert_eq!(first.service_account_key, second.service_account_key);
         let moved = open(&["192.0.2.7"]);
         assert_ne!(moved.server.certificate, second.server.certificate);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
-use coracle_apiserver::PeerCertificate;
+use coracle_api::clock;
+use coracle_apiserver::{PeerCertificate, ProxyCertificate};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,34 +17,78 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use crate::pki::Pki;
 use crate::timeouts;
 use crate::unread::Polite;
 
-/// TLS as the API server offers it: anyone may connect, a client certificate counts only if the
-/// cluster's authority signed it, HTTP/2 is preferred.
-pub(crate) fn acceptor(pki: &Pki) -> Result<TlsAcceptor> {
-    let authority = CertificateDer::from_pem_slice(pki.ca.as_bytes())?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(authority)?;
-    let verifier =
-        WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?;
+/// TLS as the API server offers it.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    tls: TlsAcceptor,
+    /// Who may call.
+    clients: Arc<dyn ClientCertVerifier>,
+    /// Who may call for others.
+    proxies: Arc<dyn ClientCertVerifier>,
+}
+
+/// What the certificate of a connection counts as.
+#[derive(Clone, Default)]
+struct Peer {
+    client: Option<PeerCertificate>,
+    proxy: Option<ProxyCertificate>,
+}
+
+impl Acceptor {
+    fn peer<S>(&self, stream: &TlsStream<S>) -> Peer {
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let Some((own, further)) = certificates.split_first() else { return Peer::default() };
+        let now = Duration::from_secs(clock::now().as_second().unsigned_abs());
+        let now = UnixTime::since_unix_epoch(now);
+        let der: Arc<[u8]> = Arc::from(own.as_ref());
+        let of = |verifier: &Arc<dyn ClientCertVerifier>| {
+            verifier.verify_client_cert(own, further, now).ok().map(|_| der.clone())
+        };
+        Peer {
+            client: of(&self.clients).map(PeerCertificate),
+            proxy: of(&self.proxies).map(ProxyCertificate),
+        }
+    }
+}
+
+/// Anyone may connect; a client certificate counts only if the cluster's authority signed it, or
+/// one of `proxies` (PEM) for those who speak for others. HTTP/2 is preferred.
+pub(crate) fn acceptor(pki: &Pki, proxies: &str) -> Result<Acceptor> {
+    let verifier = |authorities: &[&str]| -> Result<_> {
+        let mut roots = rustls::RootCertStore::empty();
+        for pem in authorities {
+            for authority in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                roots.add(authority?)?;
+            }
+        }
+        Ok(WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?)
+    };
     let chain = CertificateDer::pem_slice_iter(pki.server.certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(pki.server.key.as_bytes())?;
     let mut config = ServerConfig::builder()
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(verifier(&[&pki.ca, proxies])?)
         .with_single_cert(chain, key)
         .context("the server's certificate and key do not fit")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Acceptor {
+        tls: TlsAcceptor::from(Arc::new(config)),
+        clients: verifier(&[&pki.ca])?,
+        proxies: verifier(&[proxies])?,
+    })
 }
 
 /// Where connections come from: the host's network or the pods'.
@@ -78,7 +123,7 @@ impl Accept for coracle_network::Listener {
 /// Accepts connections until `shutdown`, then lets the requests under way end within their grace.
 pub(crate) async fn run(
     mut listener: impl Accept,
-    acceptor: TlsAcceptor,
+    acceptor: Acceptor,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -99,9 +144,13 @@ pub(crate) async fn run(
         };
         let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let handshake = tokio::time::timeout(timeouts::TLS_HANDSHAKE, acceptor.accept(stream));
+            let handshake =
+                tokio::time::timeout(timeouts::TLS_HANDSHAKE, acceptor.tls.accept(stream));
             match handshake.await {
-                Ok(Ok(stream)) => serve(stream, router, watcher).await,
+                Ok(Ok(stream)) => {
+                    let peer = acceptor.peer(&stream);
+                    serve(stream, peer, router, watcher).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
             }
@@ -114,23 +163,18 @@ pub(crate) async fn run(
 }
 
 async fn serve<S>(
-    stream: tokio_rustls::server::TlsStream<S>,
+    stream: TlsStream<S>,
+    Peer { client, proxy }: Peer,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let certificate = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .map(|der| PeerCertificate(Arc::from(der.as_ref())));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Polite::new(body)));
-        if let Some(certificate) = &certificate {
-            request.extensions_mut().insert(certificate.clone());
-        }
+        let extensions = request.extensions_mut();
+        client.clone().map(|client| extensions.insert(client));
+        proxy.clone().map(|proxy| extensions.insert(proxy));
         let router = router.clone();
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
     });

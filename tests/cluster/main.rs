@@ -2,6 +2,7 @@
 //! of its own.
 
 mod access;
+mod aggregation;
 mod api;
 mod apply;
 mod bad_input;

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use crate::aggregator::{self, Extension};
 use crate::apiextensions::Definitions;
 use crate::audit::{self, Annotations, Came, Record, Stage};
 use crate::authn::{Identity, impersonation};
@@ -42,6 +43,14 @@ struct Noted {
     record: Option<Arc<Record>>,
     /// Whether the answer goes on for as long as the caller likes.
     long: bool,
+    /// Whether another server answers, which says itself what became of the request.
+    delegated: bool,
+}
+
+/// Who answers a request for a resource.
+enum Destination {
+    Here(Resource, Call, Body),
+    There(Arc<Extension>, Arc<Identity>, Request<Body>),
 }
 
 impl Noted {
@@ -55,6 +64,7 @@ impl Noted {
             class: None,
             record: None,
             long: false,
+            delegated: false,
         }
     }
 
@@ -86,7 +96,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
     let oci = request.uri().path().starts_with("/v2");
     let mut noted = Noted::new(id.clone());
     let answer = AssertUnwindSafe(admit(&server, request, &mut noted)).catch_unwind().await;
-    let Noted { labels, warnings, class, record, long, .. } = noted;
+    let Noted { labels, warnings, class, record, long, delegated, .. } = noted;
     let stage = if answer.is_err() { Stage::Panic } else { Stage::ResponseComplete };
     let mut response = match answer {
         Ok(Ok(response)) => response,
@@ -106,7 +116,7 @@ pub(crate) async fn serve(server: Arc<Server>, request: Request<Body>) -> Respon
         }
     };
     warnings.write(response.headers_mut());
-    if let Some((schema, level)) = class.as_ref().and_then(Class::uids) {
+    if let Some((schema, level)) = class.as_ref().filter(|_| !delegated).and_then(Class::uids) {
         for (name, uid) in [(FLOW_SCHEMA, schema), (PRIORITY_LEVEL, level)] {
             if let Ok(uid) = HeaderValue::try_from(uid) {
                 response.headers_mut().insert(name, uid);
@@ -147,13 +157,19 @@ async fn admit(
         None if is_public(request.uri().path()) => Arc::new(Identity::anonymous()),
         None => return Err(ApiError::unauthorized()),
     };
+    server.authenticator.clear(request.headers_mut());
     let params = Params::read(request.uri());
     let (verb, target) = match Route::read(request.method(), request.uri().path(), &params) {
         Route::Resource(verb, target) => (verb, target),
         Route::Path => return path(server, identity, params, request, noted).await,
     };
     server.definitions.ready(server).await?;
-    let resource = server.registry.resource(&target);
+    let (group, version) = (&target.group, &target.version);
+    let extension = server.aggregator.serving(&*server.store, group, version).await?;
+    let resource = match extension {
+        Some(_) => None,
+        None => server.registry.resource(&target),
+    };
     noted.labels = endpoints::labels(verb, &target, resource.as_ref());
     let fields = narrowed(verb, &params);
     let asked = Attributes {
@@ -171,36 +187,48 @@ async fn admit(
     };
     noted.begin(server, &asked, &target.version, request.uri(), request.headers()).await?;
     authorize(server, &asked, noted).await?;
-    let resource = resource.ok_or_else(ApiError::no_such_path)?;
-    let long = verb == Verb::Watch || target.subresource == "log" && params.flag("follow");
+    let long = verb == Verb::Watch
+        || match &extension {
+            Some(_) => is_long(&target.subresource) || aggregator::is_upgrade(request.headers()),
+            None => target.subresource == "log" && params.flag("follow"),
+        };
     noted.long = long;
     let place = match &noted.class {
         Some(class) if !long => server.flow.enter(class, &server.metrics).await?,
         _ => None,
     };
     let counted = (!long).then(|| server.metrics.enter(verb.writes()));
-    let (parts, body) = request.into_parts();
-    let headers = parts.headers;
-    let server = server.clone();
-    let Noted { warnings, annotations, record, .. } = &*noted;
-    let call = Call {
-        server,
-        identity,
-        verb,
-        target,
-        manager: endpoints::manager(&params, &headers),
-        params,
-        headers,
-        warnings: warnings.clone(),
-        annotations: annotations.clone(),
-        record: record.clone(),
+    let destination = match (extension, resource) {
+        (Some(extension), _) => {
+            delegate(noted, request.headers_mut());
+            Destination::There(extension, identity, request)
+        }
+        (None, Some(resource)) => {
+            let (parts, body) = request.into_parts();
+            let headers = parts.headers;
+            let Noted { warnings, annotations, record, .. } = &*noted;
+            let call = Call {
+                server: server.clone(),
+                identity,
+                verb,
+                target,
+                manager: endpoints::manager(&params, &headers),
+                params,
+                headers,
+                warnings: warnings.clone(),
+                annotations: annotations.clone(),
+                record: record.clone(),
+            };
+            Destination::Here(resource, call, body)
+        }
+        (None, None) => return Err(ApiError::no_such_path()),
     };
+    let server = server.clone();
     let answer = async move {
-        let answer = match resource {
-            Resource::Stored(kind) => {
+        let answer = match destination {
+            Destination::Here(Resource::Stored(kind), call, body) => {
                 let names = kind.names();
                 let defines = verb.writes() && Definitions::are(&names.group, &names.plural);
-                let server = call.server.clone();
                 let answer = endpoints::stored(call, kind, body).await;
                 // Whoever has defined a kind may use it at once.
                 if defines
@@ -211,7 +239,12 @@ async fn admit(
                 }
                 answer
             }
-            Resource::Virtual(names) => endpoints::created_only(call, &names, body).await,
+            Destination::Here(Resource::Virtual(names), call, body) => {
+                endpoints::created_only(call, &names, body).await
+            }
+            Destination::There(extension, identity, request) => {
+                Ok(aggregator::forward(&server, &extension, &identity, request).await)
+            }
         };
         drop((place, counted));
         answer
@@ -238,7 +271,7 @@ async fn path(
     server: &Arc<Server>,
     identity: Arc<Identity>,
     params: Params,
-    request: Request<Body>,
+    mut request: Request<Body>,
     noted: &mut Noted,
 ) -> Result<Response<Body>> {
     noted.labels.verb = endpoints::method(request.method());
@@ -248,6 +281,13 @@ async fn path(
     noted.begin(server, &asked, "", request.uri(), request.headers()).await?;
     if !is_public(path) {
         authorize(server, &asked, noted).await?;
+    }
+    if let Some((group, version)) = group_version(path)
+        && let Some(extension) = server.aggregator.serving(&*server.store, group, version).await?
+    {
+        delegate(noted, request.headers_mut());
+        let answer = aggregator::forward(server, &extension, &identity, request);
+        return timed(answer.map(Ok)).await;
     }
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
@@ -261,6 +301,33 @@ async fn path(
     let request = Request::from_parts(parts, body);
     let response = server.extra.clone().oneshot(request).await;
     Ok(response.unwrap_or_else(|never| match never {}))
+}
+
+/// The group and version that a path belongs to, or whose OpenAPI document it is.
+fn group_version(path: &str) -> Option<(&str, &str)> {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let root = match segments.next()? {
+        "openapi" if segments.next()? == "v3" => segments.next()?,
+        root => root,
+    };
+    match root {
+        "api" => Some(("", segments.next()?)),
+        "apis" => Some((segments.next()?, segments.next()?)),
+        _ => None,
+    }
+}
+
+/// Notes that another server answers, and tells it under which id the request is known.
+fn delegate(noted: &mut Noted, headers: &mut HeaderMap) {
+    noted.delegated = true;
+    if let Ok(id) = HeaderValue::try_from(noted.id.as_str()) {
+        headers.insert(AUDIT_ID, id);
+    }
+}
+
+/// Parts of objects that are connections rather than documents, wherever they are served.
+fn is_long(subresource: &str) -> bool {
+    matches!(subresource, "attach" | "exec" | "log" | "portforward" | "proxy")
 }
 
 /// Paths that say nothing about the cluster's content.

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::audit::Audit;
-use crate::authn::{ServiceAccountKey, StaticToken};
+use crate::authn::{RequestHeader, ServiceAccountKey, StaticToken};
+use crate::upstream::ClientCertificate;
 
 /// Everything that the program around it decides for an [`ApiServer`](crate::ApiServer).
 pub struct Config {
@@ -24,6 +25,12 @@ pub struct Config {
     pub tokens: Vec<StaticToken>,
     /// How service accounts' tokens are made.
     pub service_accounts: ServiceAccountIssuer,
+    /// Who vouches for client certificates, PEM-encoded, as extension API servers are told.
+    pub client_authorities: String,
+    /// Which proxies in front of the server are believed.
+    pub request_header: RequestHeader,
+    /// What this server shows to extension API servers, for which it is such a proxy.
+    pub proxy_client: Option<ClientCertificate>,
     /// The way to the node agents.
     pub kubelets: Arc<dyn Kubelets>,
     /// The way to Services of the cluster.
@@ -45,6 +52,9 @@ impl Default for Config {
             build: env!("CARGO_PKG_VERSION").into(),
             tokens: vec![],
             service_accounts: ServiceAccountIssuer::default(),
+            client_authorities: String::new(),
+            request_header: RequestHeader::default(),
+            proxy_client: None,
             kubelets: Arc::new(NoKubelets),
             dialer: Arc::new(Sockets),
             extra: Router::new(),

@@ -6,6 +6,7 @@
 //! `kinds`, `schema`, `cel` and `store`, and nothing else of the house.
 
 mod admission;
+mod aggregator;
 mod apiextensions;
 mod audit;
 mod authn;
@@ -24,6 +25,7 @@ mod registry;
 mod request;
 mod server;
 mod timeouts;
+mod upstream;
 mod warnings;
 mod webhook;
 
@@ -32,7 +34,8 @@ mod tests;
 
 pub use audit::{Audit, Policy as AuditPolicy, PolicyError as AuditPolicyError, Sink as AuditSink};
 pub use authn::{
-    Identity, KeyRejected, PeerCertificate, ServiceAccountKey, StaticToken, TokenFileError,
+    Identity, KeyRejected, PeerCertificate, ProxyCertificate, RequestHeader, ServiceAccountKey,
+    StaticToken, TokenFileError,
 };
 pub use client::client;
 pub use config::{
@@ -41,3 +44,4 @@ pub use config::{
 };
 pub use error::{ApiError, Cause, CauseReason, Reason};
 pub use server::ApiServer;
+pub use upstream::{ClientCertificate, Unusable};

@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::aggregator::{self, Aggregator};
 use crate::apiextensions::Definitions;
 use crate::audit::Audit;
 use crate::authn::{Authenticator, Identity, ServiceAccounts};
@@ -34,8 +35,12 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     /// Kinds that are defined at run time.
     pub(crate) definitions: Definitions,
+    /// Groups that other servers serve.
+    pub(crate) aggregator: Aggregator,
     pub(crate) openapi: OpenApi,
     pub(crate) authenticator: Authenticator,
+    /// Who vouches for client certificates, as extensions are told.
+    pub(crate) client_authorities: String,
     pub(crate) authorizer: Authorizer,
     pub(crate) admission: Admission,
     pub(crate) allocators: Allocators,
@@ -58,6 +63,9 @@ impl ApiServer {
             build,
             tokens,
             service_accounts,
+            client_authorities,
+            request_header,
+            proxy_client,
             kubelets,
             dialer,
             extra,
@@ -70,8 +78,10 @@ impl ApiServer {
             store,
             registry: Registry::new(coracle_kinds::table()),
             definitions: Definitions::default(),
+            aggregator: Aggregator::new(dialer.clone(), proxy_client),
             openapi: OpenApi::default(),
-            authenticator: Authenticator::new(tokens, service_accounts),
+            authenticator: Authenticator::new(tokens, service_accounts, request_header),
+            client_authorities,
             authorizer: Authorizer::default(),
             admission: Admission::default(),
             allocators: Allocators::default(),
@@ -99,9 +109,12 @@ impl ApiServer {
 
     /// Makes the objects that every cluster has, where they are missing.
     pub async fn bootstrap(&self) -> Result<(), kube::Error> {
-        let own = Identity::master("system:apiserver");
-        let client = crate::client(self.router(), own, "default");
-        bootstrap::run(&client, &self.0.registry.table()).await
+        bootstrap::run(&self.own_client(), &self.0.registry.table()).await
+    }
+
+    /// What the server itself does through its API.
+    fn own_client(&self) -> kube::Client {
+        crate::client(self.router(), Identity::master("system:apiserver"), "default")
     }
 
     /// Turns readiness off and ends every watch. Other requests are still served.
@@ -115,6 +128,7 @@ impl ApiServer {
             () = self.0.ending.cancelled() => {}
             () = sweep_events(&self.0) => {}
             () = self.0.definitions.run(&self.0) => {}
+            () = aggregator::run(&self.0, self.own_client()) => {}
         }
     }
 }

@@ -32,3 +32,18 @@ pub(crate) const RETRY_AFTER: u32 = 1;
 
 /// How long a webhook that does not say may take.
 pub(crate) const WEBHOOK: Duration = Duration::from_secs(10);
+
+/// When what the aggregator follows is followed again that could not be.
+pub(crate) const AGGREGATOR_RETRY: Duration = Duration::from_secs(1);
+
+/// How long an extension API server may take to say that it is there, or what it serves.
+pub(crate) const EXTENSION: Duration = Duration::from_secs(5);
+
+/// How long it may take to describe what it serves, which is much.
+pub(crate) const OPENAPI: Duration = Duration::from_secs(30);
+
+/// How often an extension is looked at of which nothing was heard.
+pub(crate) const EXTENSION_RESYNC: Duration = Duration::from_secs(30);
+
+/// How soon an extension is looked at again that did not answer; twice as late each time.
+pub(crate) const EXTENSION_RETRY: Duration = Duration::from_millis(50);

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use coracle_api::dice;
 use coracle_apiserver::{
-    ApiServer, Identity, ServiceAccountIssuer, ServiceAccountKey, StaticToken,
+    ApiServer, ClientCertificate, Identity, ServiceAccountIssuer, ServiceAccountKey, StaticToken,
 };
 use coracle_controllers::Authority;
 use coracle_images::Images;
@@ -118,7 +118,8 @@ impl Cluster {
         let store = open_store(&config).await?;
         let token = open_token(&config.data_dir)?;
         let pki = Pki::open(&config.data_dir.join("pki"), &[config.listen], API_SERVICE.into())?;
-        let acceptor = serve::acceptor(&pki)?;
+        let request_header = config.request_header.read(&pki.front_proxy_ca)?;
+        let acceptor = serve::acceptor(&pki, &request_header.authorities)?;
         let url = format!("https://{}", reachable(address));
         kubeconfig::write(&config.data_dir.join("admin.kubeconfig"), &url, &pki)?;
 
@@ -156,6 +157,12 @@ impl Cluster {
                     keys_url: format!("https://{}/openid/v1/jwks", reachable(address)),
                     ..ServiceAccountIssuer::default()
                 },
+                client_authorities: pki.ca.clone(),
+                request_header,
+                proxy_client: Some(ClientCertificate::read(
+                    &pki.front_proxy.certificate,
+                    &pki.front_proxy.key,
+                )?),
                 kubelets: kubelets.clone(),
                 dialer: Arc::new(PodNetwork(fabric.clone())),
                 extra,

@@ -23,3 +23,4 @@ mod webhook;
 
 pub(crate) use definitions::Definitions;
 pub(crate) use finalizing::hold;
+pub(crate) use serving::compare_versions;

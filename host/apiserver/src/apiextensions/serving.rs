@@ -66,7 +66,7 @@ impl Served {
         let mixed = mixed.is_some_and(|stored| stored.len() > 1);
         let changed = mixed || crd.metadata.generation.is_some_and(|generation| generation > 1);
         let mut sorted: Vec<_> = versions.iter().filter(|version| version.served).collect();
-        sorted.sort_by(|a, b| priority(&a.name, &b.name));
+        sorted.sort_by(|a, b| compare_versions(&a.name, &b.name));
         let mut kinds: Vec<Arc<dyn Kind>> = vec![];
         for version in sorted {
             if version.storage && !changed {
@@ -100,7 +100,7 @@ fn strategy(
 
 /// The order of versions: stable before beta before alpha, the newer before the older, and then
 /// whatever is called otherwise.
-fn priority(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     match (parse(a), parse(b)) {
         (Some(a), Some(b)) => b.cmp(&a),
         (Some(_), None) => Ordering::Less,
@@ -134,7 +134,7 @@ mod tests {
     fn clients_prefer_what_is_stable_and_new() {
         let mut versions =
             ["foo1", "v1beta1", "v3alpha2", "v10", "v2", "v11beta2", "v1", "v12alpha1", "foo10"];
-        versions.sort_by(|a, b| priority(a, b));
+        versions.sort_by(|a, b| compare_versions(a, b));
         assert_eq!(
             versions,
             ["v10", "v2", "v1", "v11beta2", "v1beta1", "v12alpha1", "v3alpha2", "foo1", "foo10"]

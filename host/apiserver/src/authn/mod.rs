@@ -5,6 +5,7 @@ mod bootstrap_token;
 mod certificate;
 pub(crate) mod impersonation;
 mod jwt;
+mod request_header;
 pub(crate) mod service_account;
 mod static_tokens;
 
@@ -22,6 +23,7 @@ use crate::server::Server;
 use jwt::Unverified;
 
 pub use jwt::{KeyRejected, SigningKey as ServiceAccountKey};
+pub use request_header::{ProxyCertificate, RequestHeader};
 pub(crate) use service_account::ServiceAccounts;
 pub use static_tokens::TokenFileError;
 
@@ -139,15 +141,20 @@ pub(crate) struct Authenticator {
     /// What certificates were found to say: reading one costs more than a whole request.
     certificates: RwLock<HashMap<Arc<[u8]>, Arc<Identity>>>,
     pub(crate) service_accounts: ServiceAccounts,
+    pub(crate) request_header: RequestHeader,
 }
 
 impl Authenticator {
-    pub(crate) fn new(tokens: Vec<StaticToken>, service_accounts: ServiceAccounts) -> Self {
+    pub(crate) fn new(
+        tokens: Vec<StaticToken>,
+        service_accounts: ServiceAccounts,
+        request_header: RequestHeader,
+    ) -> Self {
         let tokens = tokens
             .into_iter()
             .map(|StaticToken { token, identity }| (digest(&token), identity.authenticated()))
             .collect();
-        Self { tokens, certificates: RwLock::default(), service_accounts }
+        Self { tokens, certificates: RwLock::default(), service_accounts, request_header }
     }
 
     /// The caller; `None` if the request says nothing about him.
@@ -159,6 +166,9 @@ impl Authenticator {
     ) -> Result<Option<Arc<Identity>>> {
         if let Some(identity) = extensions.get::<Arc<Identity>>() {
             return Ok(Some(identity.clone()));
+        }
+        if let Some(identity) = self.request_header.identity(headers, extensions) {
+            return Ok(Some(identity.authenticated()));
         }
         if let Some(authorization) = headers.get(header::AUTHORIZATION) {
             let token = authorization.to_str().ok().and_then(token);
@@ -178,6 +188,12 @@ impl Authenticator {
             Some(PeerCertificate(der)) => self.certified(der).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Removes from a request what has shown who the caller is, and what could pretend to.
+    pub(crate) fn clear(&self, headers: &mut HeaderMap) {
+        headers.remove(header::AUTHORIZATION);
+        self.request_header.clear(headers);
     }
 
     /// Whom a bearer token stands for, if it was made for one of `audiences`; or why it does not

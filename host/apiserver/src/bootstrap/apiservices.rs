@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec};
 
+use crate::aggregator::{AUTOMANAGED, Priorities};
 use crate::registry::Table;
 
 /// The group that registers the others, and so itself.
@@ -35,6 +36,13 @@ const GROUPS: &[(&str, i32)] = &[
 /// All others.
 const OTHER_GROUP: i32 = 1000;
 
+/// Where a version of a built-in group stands.
+pub(crate) fn priorities(group: &str, version: &str) -> Priorities {
+    let known = GROUPS.iter().find(|(known, _)| *known == group);
+    let of_group = known.map_or(OTHER_GROUP, |(_, priority)| *priority);
+    Priorities { group: of_group, version: version_priority(group, version) }
+}
+
 fn version_priority(group: &str, version: &str) -> i32 {
     match (group, version) {
         ("", "v1") => 1,
@@ -60,8 +68,8 @@ pub(super) fn local(table: &Table) -> Vec<APIService> {
 }
 
 fn api_service(group: String, version: String) -> APIService {
-    let priority = GROUPS.iter().find(|(known, _)| *known == group);
-    let label = ("kube-aggregator.kubernetes.io/automanaged".to_owned(), "onstart".to_owned());
+    let priorities = priorities(&group, &version);
+    let label = (AUTOMANAGED.to_owned(), "onstart".to_owned());
     APIService {
         metadata: ObjectMeta {
             name: Some(format!("{version}.{group}")),
@@ -69,8 +77,8 @@ fn api_service(group: String, version: String) -> APIService {
             ..ObjectMeta::default()
         },
         spec: Some(APIServiceSpec {
-            group_priority_minimum: priority.map_or(OTHER_GROUP, |(_, priority)| *priority),
-            version_priority: version_priority(&group, &version),
+            group_priority_minimum: priorities.group,
+            version_priority: priorities.version,
             group: Some(group),
             version: Some(version),
             ..APIServiceSpec::default()

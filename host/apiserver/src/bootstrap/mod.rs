@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::authz::policy;
 use crate::registry::{SERVICE_RANGE, Table, seconds};
+pub(crate) use apiservices::priorities;
 
 /// Makes what is missing.
 pub(crate) async fn run(client: &Client, table: &Table) -> kube::Result<()> {

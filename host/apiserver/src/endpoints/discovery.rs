@@ -1,8 +1,6 @@
 //! What is served, as views of the table of kinds: the old way (`APIGroupList`,
 //! `APIResourceList`) and aggregated.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::negotiate::{Media, Output, clauses, not_acceptable};
 use super::{respond, subresources};
+use crate::aggregator::{Group, GroupVersion};
 use crate::error::{ApiError, Result};
 use crate::registry::{ApiResource, Resource, Table};
 use crate::request::Params;
@@ -21,33 +20,20 @@ use crate::server::Server;
 const STORED: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// The named groups and their versions, in the order of the table.
-pub(super) fn groups(table: &Table) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
-    let mut groups: Vec<(Arc<str>, Vec<_>)> = vec![];
-    for resource in table.resources() {
-        let ApiResource { group, version, .. } = resource.names().clone();
-        if group.is_empty() {
-            continue;
-        }
-        match groups.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, versions)) if versions.contains(&version) => {}
-            Some((_, versions)) => versions.push(version),
-            None => groups.push((group, vec![version])),
-        }
-    }
-    groups
-}
-
-pub(super) fn discover(
+pub(super) async fn discover(
     server: &Server,
     params: &Params,
     request: &Parts,
     segments: &[&str],
 ) -> Result<Response<Body>> {
     let table = &server.registry.table();
+    let groups = server.aggregator.groups(&*server.store, table).await?;
     if let (["api"] | ["apis"], Some(form)) = (segments, aggregated_form(request)) {
-        return aggregated(table, segments == ["api"], form, &request.headers);
+        let core = segments == ["api"];
+        let groups = groups.iter().filter(|group| group.name.is_empty() == core);
+        return aggregated(table, groups, form, &request.headers);
     }
+    let mut named = groups.iter().filter(|group| !group.name.is_empty());
     let value = match segments {
         ["api"] => json!({
             "kind": "APIVersions",
@@ -56,17 +42,13 @@ pub(super) fn discover(
                 [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host(request) }],
         }),
         ["apis"] => {
-            let groups: Vec<_> = groups(table).iter().map(|(g, v)| group(g, v, false)).collect();
+            let groups: Vec<_> = named.map(|one| group(one, false)).collect();
             json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
         }
         ["api", version] => resource_list(table, "", version)?,
         ["apis", name] => {
-            let groups = groups(table);
-            let (name, versions) = groups
-                .iter()
-                .find(|(known, _)| **known == **name)
-                .ok_or_else(ApiError::no_such_path)?;
-            group(name, versions, true)
+            let known = named.find(|group| *group.name == **name);
+            group(known.ok_or_else(ApiError::no_such_path)?, true)
         }
         ["apis", group, version] => resource_list(table, group, version)?,
         _ => return Err(ApiError::no_such_path()),
@@ -80,10 +62,14 @@ fn host(request: &Parts) -> String {
     header.or(authority).unwrap_or_default().to_owned()
 }
 
-fn group(name: &str, versions: &[Arc<str>], with_type: bool) -> Value {
-    let versions: Vec<_> = versions
+fn group(group: &Group, with_type: bool) -> Value {
+    let name = &group.name;
+    let versions: Vec<_> = group
+        .versions
         .iter()
-        .map(|version| json!({ "groupVersion": format!("{name}/{version}"), "version": version }))
+        .map(|GroupVersion { name: version, .. }| {
+            json!({ "groupVersion": format!("{name}/{version}"), "version": version })
+        })
         .collect();
     let mut group =
         json!({ "name": name, "preferredVersion": versions.first(), "versions": versions });
@@ -193,30 +179,16 @@ fn aggregated_form(request: &Parts) -> Option<(Media, &'static str)> {
     best.flatten()
 }
 
-fn aggregated(
+fn aggregated<'a>(
     table: &Table,
-    core: bool,
+    groups: impl Iterator<Item = &'a Group>,
     (media, version): (Media, &'static str),
     asked: &HeaderMap,
 ) -> Result<Response<Body>> {
-    let groups = if core { vec![("".into(), vec!["v1".into()])] } else { groups(table) };
     let items: Vec<_> = groups
-        .iter()
-        .map(|(group, versions)| {
-            let versions: Vec<_> = versions
-                .iter()
-                .map(|version| {
-                    let resources: Vec<_> = table
-                        .resources()
-                        .filter(|resource| {
-                            let names = resource.names();
-                            names.group == *group && names.version == *version
-                        })
-                        .map(|resource| aggregated_resource(&resource))
-                        .collect();
-                    json!({ "version": version, "resources": resources, "freshness": "Current" })
-                })
-                .collect();
+        .map(|Group { name: group, versions }| {
+            let versions: Vec<_> =
+                versions.iter().map(|version| aggregated_version(table, group, version)).collect();
             let mut metadata = Map::new();
             if !group.is_empty() {
                 metadata.insert("name".into(), json!(group));
@@ -241,6 +213,24 @@ fn aggregated(
     headers.insert(header::CONTENT_TYPE, media);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     Ok(respond::tagged(response, &hash, asked))
+}
+
+fn aggregated_version(table: &Table, group: &str, version: &GroupVersion) -> Value {
+    let GroupVersion { name, extension } = version;
+    if let Some(extension) = extension {
+        let told = extension.told.load();
+        return json!({
+            "version": name,
+            "resources": told.resources,
+            "freshness": told.freshness.as_str(),
+        });
+    }
+    let own = table.resources().filter(|resource| {
+        let names = resource.names();
+        *names.group == *group && names.version == *name
+    });
+    let resources: Vec<_> = own.map(|resource| aggregated_resource(&resource)).collect();
+    json!({ "version": name, "resources": resources, "freshness": "Current" })
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {

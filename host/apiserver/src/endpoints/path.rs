@@ -10,7 +10,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::negotiate::Output;
+use super::openapi::Foreign;
 use super::{discovery, health, respond};
+use crate::aggregator::Group;
 use crate::error::{ApiError, Result};
 use crate::registry::{Kind, prefix};
 use crate::request::Params;
@@ -51,7 +53,7 @@ pub(crate) async fn path(
     let path = request.uri.path();
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
-        [] => shown(&index(server)),
+        [] => shown(&index(server).await?),
         ["healthz" | "livez" | "readyz", ..] => health::health(server, params, path).await,
         ["version"] => shown(&build(server)),
         ["metrics"] => metrics(server).await,
@@ -62,8 +64,8 @@ pub(crate) async fn path(
             let keys = server.authenticator.service_accounts.key_set();
             issuer(&keys, "application/jwk-set+json")
         }
-        ["openapi", ..] => openapi(server, params, request, &segments),
-        ["api" | "apis", ..] => discovery::discover(server, params, request, &segments),
+        ["openapi", ..] => openapi(server, params, request, &segments).await,
+        ["api" | "apis", ..] => discovery::discover(server, params, request, &segments).await,
         _ => Err(ApiError::no_such_path()),
     }
 }
@@ -78,17 +80,16 @@ fn issuer(value: &Value, media: &'static str) -> Result<Response<Body>> {
     Ok(response)
 }
 
-fn openapi(
+async fn openapi(
     server: &Server,
     params: &Params,
     request: &Parts,
     segments: &[&str],
 ) -> Result<Response<Body>> {
-    server.openapi.of(&server.registry.table())?.answer(
-        segments,
-        params.get("hash"),
-        &request.headers,
-    )
+    let extensions = server.aggregator.extensions(&*server.store).await?;
+    let foreign: Vec<_> = extensions.iter().map(|extension| Foreign::of(extension)).collect();
+    let documents = server.openapi.of(&server.registry.table(), &foreign)?;
+    documents.answer(segments, params.get("hash"), &request.headers)
 }
 
 /// What is no object of the API has one form.
@@ -96,7 +97,7 @@ fn shown(value: &Value) -> Result<Response<Body>> {
     respond::value(StatusCode::OK, Output::READABLE, value)
 }
 
-fn index(server: &Server) -> Value {
+async fn index(server: &Server) -> Result<Value> {
     let mut paths: Vec<String> = [
         "/.well-known/openid-configuration",
         "/api",
@@ -113,12 +114,13 @@ fn index(server: &Server) -> Value {
     ]
     .map(str::to_owned)
     .into();
-    for (group, versions) in discovery::groups(&server.registry.table()) {
+    let groups = server.aggregator.groups(&*server.store, &server.registry.table()).await?;
+    for Group { name: group, versions } in groups.iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{group}"));
-        paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+        paths.extend(versions.iter().map(|version| format!("/apis/{group}/{}", version.name)));
     }
     paths.sort();
-    json!({ "paths": paths })
+    Ok(json!({ "paths": paths }))
 }
 
 fn build(server: &Server) -> Value {

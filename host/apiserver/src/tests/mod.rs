@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod admission_policies;
+mod aggregation;
 mod apiextensions;
 mod apply;
 mod audit;
@@ -13,6 +14,7 @@ mod deletion;
 mod events;
 mod flow;
 mod kubernetes;
+mod listener;
 mod lists;
 mod networking;
 mod owners;

@@ -9,52 +9,25 @@ use axum::extract::Json;
 use axum::routing::post;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures::future::BoxFuture;
 use http::header;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::CONFIGMAPS;
 use super::admission_policies::Configurable;
-use crate::{Config, Dialer, Duplex, Sockets};
+use super::listener::{Listener, Switchboard};
+use crate::Config;
 
 type Answer = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
 
 /// A webhook, and what it has been asked.
 pub(super) struct Webhook {
-    address: SocketAddr,
-    bundle: String,
+    listener: Listener,
     asked: Arc<Mutex<Vec<Value>>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Webhook {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Webhook {
     /// A webhook whose responses are what `answer` makes of requests.
     pub(super) async fn new(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
-        let names = vec!["localhost".to_owned(), "hook.default.svc".to_owned()];
-        let rcgen::CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(names).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
         let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
         let answer: Answer = Arc::new(answer);
         let seen = asked.clone();
@@ -69,21 +42,8 @@ impl Webhook {
                 "response": response }))
         };
         let router = Router::new().route("/hook", post(handler));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, router) = (acceptor.clone(), router.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let service = TowerToHyperService::new(router);
-                    drop(builder.serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
-        });
-        let bundle = BASE64_STANDARD.encode(cert.pem());
-        Self { address, bundle, asked, task }
+        let listener = Listener::new(&["localhost", "hook.default.svc"], None, router).await;
+        Self { listener, asked }
     }
 
     pub(super) fn asked(&self) -> Vec<Value> {
@@ -92,8 +52,8 @@ impl Webhook {
 
     /// Where it is.
     pub(super) fn client_config(&self) -> Value {
-        let url = format!("https://localhost:{}/hook", self.address.port());
-        json!({ "url": url, "caBundle": self.bundle })
+        let url = format!("https://localhost:{}/hook", self.listener.address.port());
+        json!({ "url": url, "caBundle": self.listener.bundle })
     }
 
     /// The webhook as a configuration has it.
@@ -234,8 +194,8 @@ async fn failures_count_as_the_webhook_says() {
     assert!(message.starts_with(start), "{message}");
     // Somebody else's certificate is not trusted.
     let other = Webhook::new(|_| json!({ "allowed": true })).await;
-    let url = format!("https://localhost:{}/hook", hook.address.port());
-    let wrong = json!({ "clientConfig": { "url": url, "caBundle": other.bundle } });
+    let url = format!("https://localhost:{}/hook", hook.listener.address.port());
+    let wrong = json!({ "clientConfig": { "url": url, "caBundle": other.listener.bundle } });
     validating(&own, &[hook.configured("w", wrong)]).await;
     own.server.post(CONFIGMAPS, configmap("a")).await.fails(500, "InternalError");
     let mut lenient = hook.configured("w", closed);
@@ -257,27 +217,13 @@ async fn a_dry_run_asks_only_those_that_change_nothing() {
     assert_eq!(hook.asked()[0]["dryRun"], true);
 }
 
-/// A pod network on which every address is that of one server, and that remembers what was
-/// dialled.
-struct Switchboard {
-    to: SocketAddr,
-    dialled: Mutex<Vec<SocketAddr>>,
-}
-
-impl Dialer for Switchboard {
-    fn dial(&self, to: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Duplex>>> {
-        self.dialled.lock().unwrap().push(to);
-        Sockets.dial(self.to)
-    }
-}
-
 #[tokio::test]
 async fn a_webhook_that_is_a_service_is_dialled_by_its_address() {
     let hook = Webhook::new(|_| json!({ "allowed": true })).await;
-    let dialer = Arc::new(Switchboard { to: hook.address, dialled: Mutex::default() });
+    let dialer = Arc::new(Switchboard { to: hook.listener.address, dialled: Mutex::default() });
     let own = Configurable::with(Config { dialer: dialer.clone(), ..Config::default() }).await;
     let service = json!({ "service": { "name": "hook", "namespace": "default", "path": "hook" },
-        "caBundle": hook.bundle });
+        "caBundle": hook.listener.bundle });
     let configured = hook.configured("w", json!({ "clientConfig": service }));
     validating(&own, &[configured]).await;
     let message = own.server.post(CONFIGMAPS, configmap("a")).await.fails(500, "InternalError");

@@ -1,8 +1,10 @@
 //! OpenAPI v2 and v3: the table of kinds as documents that clients read to know what there is,
 //! what its fields mean, and how its lists are merged. Made when first asked for; when the table has
-//! changed, what has changed of it is made again.
+//! changed, what has changed of it is made again. What other servers say of what they serve is
+//! added.
 
 mod binary;
+mod merge;
 mod paths;
 mod schemas;
 
@@ -17,6 +19,7 @@ use serde_json::{Map, Value, json};
 use self::schemas::Definitions;
 use super::negotiate::{clauses, not_acceptable};
 use super::respond;
+use crate::aggregator::Extension;
 use crate::error::{ApiError, Result};
 use crate::registry::{Kind, Table};
 
@@ -45,21 +48,50 @@ impl Document {
     }
 }
 
+/// What another server says of the version of a group that it serves.
+#[derive(Clone)]
+pub(crate) struct Foreign {
+    /// `apis/wardle.example.com/v1`.
+    root: String,
+    /// Its whole v2 document.
+    v2: Option<Arc<Bytes>>,
+    /// Where its v3 document is.
+    v3: Option<Value>,
+}
+
+impl Foreign {
+    pub(crate) fn of(extension: &Extension) -> Self {
+        let told = extension.told.load();
+        let root = extension.root().trim_start_matches('/').to_owned();
+        Self { root, v2: told.v2.clone(), v3: told.v3.clone() }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let same = match (&self.v2, &other.v2) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        same && self.root == other.root && self.v3 == other.v3
+    }
+}
+
 /// The documents of the table of the moment.
 #[derive(Default)]
 pub(crate) struct OpenApi(Mutex<Option<(Arc<Table>, Arc<Documents>)>>);
 
 impl OpenApi {
-    /// The documents of `table`.
-    pub(crate) fn of(&self, table: &Arc<Table>) -> Result<Arc<Documents>> {
+    /// The documents of `table` and of what others serve.
+    pub(crate) fn of(&self, table: &Arc<Table>, foreign: &[Foreign]) -> Result<Arc<Documents>> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, documents)) = &*made
             && Arc::ptr_eq(known, table)
+            && documents.foreign.len() == foreign.len()
+            && documents.foreign.iter().zip(foreign).all(|(known, own)| known.is(own))
         {
             return Ok(documents.clone());
         }
         let before = made.as_ref().map(|(_, documents)| &**documents);
-        let documents = Arc::new(Documents::new(table.kinds(), before)?);
+        let documents = Arc::new(Documents::new(table.kinds(), foreign, before)?);
         *made = Some((table.clone(), documents.clone()));
         Ok(documents)
     }
@@ -67,7 +99,9 @@ impl OpenApi {
 
 /// Every OpenAPI document of a table of kinds.
 pub(crate) struct Documents {
+    /// Without those that others serve.
     kinds: Vec<Arc<dyn Kind>>,
+    foreign: Vec<Foreign>,
     /// Few ask for it, and it is large.
     v2: OnceLock<Document>,
     /// Its protobuf form.
@@ -86,7 +120,9 @@ struct Version {
 
 impl Documents {
     /// The documents of `kinds`; those that are as they were `before` are taken from there.
-    fn new(kinds: &[Arc<dyn Kind>], before: Option<&Self>) -> Result<Self> {
+    fn new(kinds: &[Arc<dyn Kind>], foreign: &[Foreign], before: Option<&Self>) -> Result<Self> {
+        let elsewhere = |kind: &dyn Kind| foreign.iter().any(|other| other.root == root(kind));
+        let kinds: Vec<_> = kinds.iter().filter(|kind| !elsewhere(&***kind)).cloned().collect();
         let mut v3 = BTreeMap::new();
         let versions: BTreeSet<_> = kinds.iter().map(|kind| root(&**kind)).collect();
         for version in versions {
@@ -110,9 +146,11 @@ impl Documents {
             let url = format!("/openapi/v3/{path}?hash={}", version.document.hash);
             (path.clone(), json!({ "serverRelativeURL": url }))
         });
-        let index = json!({ "paths": index.collect::<Map<_, _>>() });
+        let others = foreign.iter().filter_map(|own| Some((own.root.clone(), own.v3.clone()?)));
+        let index = json!({ "paths": index.chain(others).collect::<Map<_, _>>() });
         Ok(Self {
-            kinds: kinds.to_vec(),
+            kinds,
+            foreign: foreign.to_vec(),
             v2: OnceLock::new(),
             v2_binary: OnceLock::new(),
             v3_index: Document::new(&index)?,
@@ -124,7 +162,15 @@ impl Documents {
         if let Some(made) = self.v2.get() {
             return Ok(made);
         }
-        let made = Document::new(&document(&self.kinds, Form::V2))?;
+        let mut made = document(&self.kinds, Form::V2);
+        for Foreign { root, v2, .. } in &self.foreign {
+            let Some(text) = v2 else { continue };
+            match serde_json::from_slice(text) {
+                Ok(other) => merge::merge(&mut made, &other, root),
+                Err(error) => tracing::warn!(root, %error, "an extension's OpenAPI is no JSON"),
+            }
+        }
+        let made = Document::new(&made)?;
         Ok(self.v2.get_or_init(|| made))
     }
 

@@ -3,7 +3,7 @@ use http::StatusCode;
 use super::*;
 
 fn documents() -> Documents {
-    Documents::new(&coracle_kinds::table(), None).unwrap()
+    Documents::new(&coracle_kinds::table(), &[], None).unwrap()
 }
 
 fn json(document: &Document) -> Value {
