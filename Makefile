@@ -33,7 +33,7 @@ build: rust modules web ## Build the program as the tests use it: target/debug/c
 	cargo build --workspace --bins --tests
 
 .PHONY: test
-test: build nextest kubectl oras web-test ## Run every test
+test: build nextest kubectl oras modules-test web-test ## Run every test
 	cargo nextest run --workspace -E 'not binary(/^(conformance|suites)$$/)'
 	$(MAKE) conformance
 	$(MAKE) web-e2e

@@ -31,6 +31,12 @@ $(COMPONENTIZE_PY):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check componentize-py==$(COMPONENTIZE_PY_VERSION)
 
+# What of the guests needs no cluster, on the machine itself.
+.PHONY: modules-test
+modules-test: rust ## Test the guests' own logic
+	cargo test --quiet --locked --manifest-path modules/Cargo.toml --target-dir modules/target/native \
+		-p toolbox -p web-server
+
 # Clippy needs the target from rustup: Debian's compiler, the other way to build, has none.
 GUEST_CLIPPY := cargo clippy --target wasm32-wasip1 --target-dir modules/target/installed --release
 

@@ -4,7 +4,8 @@
 //! * [`http`]: answer requests on the pod's address (`http_handler!`) and send requests;
 //! * [`net`]: TCP on the pod network, by address or by a service's DNS name;
 //! * [`shutdown`]: learn that the pod is asked to end, in time to end well;
-//! * [`wait`]: sleep, and wait for several things at once.
+//! * [`wait`]: sleep, and wait for several things at once;
+//! * [`exit()`]: end with any exit code.
 //!
 //! A module built with it for the target `wasm32-wasip1` is uploaded as it is; the cluster makes a
 //! component of it.
@@ -37,8 +38,11 @@ pub mod bindings {
     });
 }
 
+mod exit;
 pub mod http;
 pub mod net;
 pub mod shutdown;
 mod stream;
 pub mod wait;
+
+pub use exit::exit;

@@ -18,5 +18,6 @@ mod objects;
 mod operator;
 mod protobuf;
 mod rollouts;
+mod toolbox;
 mod walk;
 mod workloads;

@@ -3,11 +3,21 @@
 
 /// Repositories as they are written without a registry, or with one that is not Docker Hub.
 const ALIASES: &[(&str, &str)] = &[
+    ("alpine", "toolbox"),
     ("busybox", "toolbox"),
+    ("debian", "toolbox"),
+    ("gcr.io/google_containers/busybox", "toolbox"),
     ("gcr.io/google_containers/pause", "pause"),
+    ("httpd", "web-server"),
     ("nginx", "web-server"),
     ("pause", "pause"),
+    ("registry.k8s.io/busybox", "toolbox"),
+    ("registry.k8s.io/e2e-test-images/busybox", "toolbox"),
+    ("registry.k8s.io/e2e-test-images/httpd", "web-server"),
+    ("registry.k8s.io/e2e-test-images/nginx", "web-server"),
+    ("registry.k8s.io/nginx-slim", "web-server"),
     ("registry.k8s.io/pause", "pause"),
+    ("ubuntu", "toolbox"),
 ];
 
 /// The ready-made module for an image of this repository (no tag, no digest).
