@@ -37,7 +37,7 @@ async fn from_a_file_to_three_pods_behind_a_service() -> Result<()> {
     assert_eq!(wide.lines().filter(|line| line.contains("1/1")).count(), 3, "{wide}");
     let log = kubectl.run("logs deploy/hello").await?;
     assert!(log.contains(" answers its first request"), "{log}");
-    let described = kubectl.run("describe pods -l app=hello").await?;
+    let described = kubectl.run("describe pods -l app=hello --show-events").await?;
     for event in ["Scheduled", "Pulled", "Created", "Started"] {
         assert!(described.contains(event), "no {event} event in:\n{described}");
     }

@@ -286,6 +286,8 @@ pub(crate) trait Strategy:
     const RULES: Rules = Rules::USUAL;
     const COLUMNS: &'static [Column] = crate::strategy::NAME_AND_AGE;
     const SELECTABLE: &'static [&'static str] = &[];
+    /// The fields that are bytes, as paths; `*` is every item.
+    const BYTES: &'static [&'static [&'static str]] = &[];
 
     /// Reads what bodies say in older ways into the fields for it, or says why it cannot.
     fn modernise(&mut self) -> Result<(), String> {
@@ -390,8 +392,9 @@ impl<T: Strategy> Kind for Builtin<T> {
         let mut object: T = match read(json, &mut complaints) {
             Ok(object) => object,
             Err(error) => {
-                // Most bodies have no nulls where they hurt; only those that do pay for them.
-                let cleared = error.is_data().then(|| validation::without_nulls(json)).flatten();
+                // Most bodies have nothing of the kind where it hurts; only those that do pay for it.
+                let cleared = error.is_data().then(|| validation::as_go_reads(json, T::BYTES));
+                let cleared = cleared.flatten();
                 let json = cleared.ok_or_else(|| undecodable(&self.names, &error))?;
                 complaints.truncate(repeated);
                 read(&json, &mut complaints).map_err(|error| undecodable(&self.names, &error))?

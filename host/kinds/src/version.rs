@@ -192,7 +192,7 @@ impl Kind for Version {
 
     fn decode(&self, json: &[u8]) -> Result<Decoded> {
         let mut complaints = validation::repeated_fields(json);
-        let cleared = validation::without_nulls(json);
+        let cleared = validation::as_go_reads(json, &[]);
         let json = cleared.as_deref().unwrap_or(json);
         if let Some(body) = &self.body {
             (body.check)(json, &mut complaints)

@@ -71,6 +71,8 @@ impl Strategy for ValidatingWebhookConfiguration {
     );
     const RULES: Rules = RULES;
     const COLUMNS: &'static [Column] = WEBHOOK_COLUMNS;
+    const BYTES: &'static [&'static [&'static str]] =
+        &[&["webhooks", "*", "clientConfig", "caBundle"]];
 
     fn default_fields(&mut self) {
         for hook in self.webhooks.iter_mut().flatten() {
@@ -110,6 +112,8 @@ impl Strategy for MutatingWebhookConfiguration {
     );
     const RULES: Rules = RULES;
     const COLUMNS: &'static [Column] = WEBHOOK_COLUMNS;
+    const BYTES: &'static [&'static [&'static str]] =
+        &[&["webhooks", "*", "clientConfig", "caBundle"]];
 
     fn default_fields(&mut self) {
         for hook in self.webhooks.iter_mut().flatten() {

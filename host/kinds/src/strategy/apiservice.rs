@@ -34,6 +34,7 @@ impl Strategy for APIService {
         column("Available", "string", "Whether it answers."),
         AGE,
     ];
+    const BYTES: &'static [&'static [&'static str]] = &[&["spec", "caBundle"]];
 
     fn default_fields(&mut self) {
         let service = self.spec.as_mut().and_then(|spec| spec.service.as_mut());

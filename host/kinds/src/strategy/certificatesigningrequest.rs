@@ -31,6 +31,8 @@ impl Strategy for CertificateSigningRequest {
         column("Condition", "string", "Whether it was approved, and signed."),
     ];
     const SELECTABLE: &'static [&'static str] = &["spec.signerName"];
+    const BYTES: &'static [&'static [&'static str]] =
+        &[&["spec", "request"], &["status", "certificate"]];
 
     fn prepare_create(&mut self) {
         self.status = Some(Default::default());

@@ -22,6 +22,7 @@ impl Strategy for ConfigMap {
     };
     const COLUMNS: &'static [Column] =
         &[NAME, column("Data", "string", "Number of entries in data and binaryData."), AGE];
+    const BYTES: &'static [&'static [&'static str]] = &[&["binaryData", "*"]];
 
     fn validate(&self) -> Vec<Cause> {
         validation::configmap(self)

@@ -38,6 +38,8 @@ impl Strategy for CustomResourceDefinition {
     };
     const COLUMNS: &'static [Column] =
         &[NAME, column("Created At", "date", "When the definition was created.")];
+    const BYTES: &'static [&'static [&'static str]] =
+        &[&["spec", "conversion", "webhook", "clientConfig", "caBundle"]];
 
     fn default_fields(&mut self) {
         let names = &mut self.spec.names;

@@ -28,6 +28,7 @@ impl Strategy for Secret {
         AGE,
     ];
     const SELECTABLE: &'static [&'static str] = &["type"];
+    const BYTES: &'static [&'static [&'static str]] = &[&["data", "*"]];
 
     fn default_fields(&mut self) {
         if let Some(texts) = self.string_data.take() {

@@ -54,7 +54,12 @@ impl Strategy for StatefulSet {
     }
 
     fn prepare_create(&mut self) {
-        self.status = Some(StatefulSetStatus { replicas: 0, ..StatefulSetStatus::default() });
+        // These two are always said.
+        self.status = Some(StatefulSetStatus {
+            replicas: 0,
+            available_replicas: Some(0),
+            ..StatefulSetStatus::default()
+        });
         generation::start(self);
     }
 

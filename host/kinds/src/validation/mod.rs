@@ -89,7 +89,7 @@ pub(crate) use module::module;
 pub(crate) use namespace::{namespace, namespace_status};
 pub(crate) use networkpolicy::network_policy;
 pub(crate) use node::{node, node_update};
-pub use nulls::without_nulls;
+pub use nulls::as_go_reads;
 pub(crate) use persistentvolume::{persistent_volume, persistent_volume_update};
 pub(crate) use persistentvolumeclaim::{
     persistent_volume_claim, persistent_volume_claim_status, persistent_volume_claim_update,
