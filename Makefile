@@ -37,6 +37,7 @@ test: build nextest kubectl oras modules-test web-test ## Run every test
 	cargo nextest run --workspace -E 'not binary(/^(conformance|suites)$$/)'
 	$(MAKE) conformance
 	$(MAKE) web-e2e
+	$(MAKE) suites
 
 .PHONY: lint
 lint: rust modules web modules-lint web-lint ## Check formatting and lints of everything

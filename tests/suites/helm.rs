@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use harness::{Cluster, Output};
 use serde_json::Value;
 
+use crate::expected::{Verdict, Verdicts, judge};
+
 struct Helm<'a> {
     cluster: &'a Cluster,
 }
@@ -45,19 +47,23 @@ impl Helm<'_> {
     }
 }
 
-#[tokio::test]
-async fn helm_installs_upgrades_rolls_back_tests_and_uninstalls() -> Result<()> {
+/// Everything that happens to a release whose hooks are of this kind.
+async fn live(hook: &str, limit: &str) -> Result<()> {
     let cluster = Cluster::start().await?;
     let (helm, kubectl) = (Helm { cluster: &cluster }, cluster.kubectl());
-    let flags = "--namespace shop --wait --timeout 60s";
+    let flags = format!("--namespace shop --wait --timeout {limit} --set hookKind={hook}");
     let greeting = "get configmap echo --namespace shop --output jsonpath={.data.greeting}";
     let replicas = "get deployment echo --namespace shop --output jsonpath={.status.readyReplicas}";
 
     helm.run(&format!("install echo CHART --create-namespace {flags}")).await?;
     assert_eq!(kubectl.run(greeting).await?, "hello");
     assert_eq!(kubectl.run(replicas).await?, "1");
-    let hook = "get job echo-pre-install --namespace shop --output jsonpath={.status.succeeded}";
-    assert_eq!(kubectl.run(hook).await?, "1", "the hook ran before everything else");
+    let before = format!(
+        "get {hook} echo-pre-install --namespace shop \
+         --output jsonpath={{.status.phase}}{{.status.succeeded}}"
+    );
+    let before = kubectl.run(&before).await?;
+    assert!(matches!(before.as_str(), "Succeeded" | "1"), "the hook before the rest: {before}");
 
     helm.run(&format!("upgrade echo CHART --set greeting=servus,replicas=2 {flags}")).await?;
     assert_eq!(kubectl.run(greeting).await?, "servus");
@@ -73,7 +79,7 @@ async fn helm_installs_upgrades_rolls_back_tests_and_uninstalls() -> Result<()> 
     let tested = helm.run("test echo --namespace shop --timeout 60s").await?;
     assert!(tested.contains("Phase:          Succeeded"), "{tested}");
 
-    helm.run(&format!("rollback echo 1 {flags}")).await?;
+    helm.run(&format!("rollback echo 1 --namespace shop --wait --timeout {limit}")).await?;
     assert_eq!(kubectl.run(greeting).await?, "hello");
     kubectl.until(replicas, |ready| ready == "1").await?;
     let history = helm.json("history echo --namespace shop").await?;
@@ -90,8 +96,29 @@ async fn helm_installs_upgrades_rolls_back_tests_and_uninstalls() -> Result<()> 
 
     helm.run("uninstall echo --namespace shop --wait --timeout 60s").await?;
     assert_eq!(helm.json("list --all-namespaces").await?, serde_json::json!([]));
-    let left = "get deployments,replicasets,services,pods --namespace shop --output name";
-    let left = kubectl.until(left, |left| !left.contains("echo")).await?;
-    assert!(!left.contains("echo"), "{left}");
+    // Hooks are not the release's.
+    for left in [
+        "get deployments,replicasets,services --namespace shop --output name",
+        "get pods --selector app.kubernetes.io/instance=echo --namespace shop --output name",
+    ] {
+        let left = kubectl.until(left, |left| !left.contains("echo")).await?;
+        assert!(!left.contains("echo"), "{left}");
+    }
     Ok(())
+}
+
+#[tokio::test]
+async fn helm() -> Result<()> {
+    let mut verdicts = Verdicts::new();
+    for (test, hook, limit) in
+        [("hooks that are pods", "Pod", "60s"), ("hooks that are jobs", "Job", "15s")]
+    {
+        let lived = live(hook, limit).await;
+        if let Err(error) = &lived {
+            println!("{test}: {error:#}");
+        }
+        let verdict = if lived.is_ok() { Verdict::Passed } else { Verdict::Failed };
+        verdicts.insert(test.to_owned(), verdict);
+    }
+    judge("helm", &verdicts)
 }

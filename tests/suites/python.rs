@@ -18,6 +18,7 @@ async fn run(cluster: &Cluster, name: &str, arguments: &[&str]) -> Result<()> {
     let folder = unpacked(name)?;
     let scratch = tempfile::tempdir()?;
     let verdicts = scratch.path().join("verdicts");
+    let words = scratch.path().join("words");
     let mut command = tokio::process::Command::new(repository.join(".tools/suites/bin/python"));
     command
         .args(["-m", "pytest", "-p", "verdicts", "-p", "no:cacheprovider", "--tb=short", "-q"])
@@ -33,13 +34,14 @@ async fn run(cluster: &Cluster, name: &str, arguments: &[&str]) -> Result<()> {
         .env("CORACLE_KUBECONFIG", cluster.kubeconfig())
         .env("CORACLE_VERDICTS", &verdicts)
         .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&words)?)
+        .stderr(Stdio::inherit())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output())
-        .await
+    let ended = tokio::time::timeout(LIMIT, command.status()).await;
+    println!("{}", String::from_utf8_lossy(&std::fs::read(&words)?));
+    ended
         .with_context(|| format!("{name} did not end in time"))?
         .context("starting Python: run `make suites`")?;
-    let words = String::from_utf8_lossy(&output.stdout);
-    println!("{words}{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&verdicts).context("pytest wrote no verdicts")?;
     judge(name, &parse(&text)?)
 }
