@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use coracle_apiserver::RequestHeader;
 
+use crate::authentication::AuthenticationOptions;
+
 /// The options of `coracle up`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Config {
@@ -52,6 +54,9 @@ pub(crate) struct Config {
     /// Older audit logs that are kept.
     #[arg(long, env = "CORACLE_AUDIT_LOG_MAXBACKUP", default_value_t = 10)]
     pub(crate) audit_log_maxbackup: usize,
+
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationOptions,
 
     #[command(flatten)]
     pub(crate) request_header: RequestHeaderOptions,

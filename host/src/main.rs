@@ -4,6 +4,7 @@
 //! made of is put together in [`cluster`].
 
 mod audit;
+mod authentication;
 mod bootstrap;
 mod cluster;
 mod commands;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::audit::Audit;
-use crate::authn::{RequestHeader, ServiceAccountKey, StaticToken};
+use crate::authn::{AuthenticationConfiguration, RequestHeader, ServiceAccountKey, StaticToken};
 use crate::upstream::ClientCertificate;
 
 /// Everything that the program around it decides for an [`ApiServer`](crate::ApiServer).
@@ -25,6 +25,8 @@ pub struct Config {
     pub tokens: Vec<StaticToken>,
     /// How service accounts' tokens are made.
     pub service_accounts: ServiceAccountIssuer,
+    /// Others whose tokens count.
+    pub authentication: AuthenticationConfiguration,
     /// Who vouches for client certificates, PEM-encoded, as extension API servers are told.
     pub client_authorities: String,
     /// Which proxies in front of the server are believed.
@@ -52,6 +54,7 @@ impl Default for Config {
             build: env!("CARGO_PKG_VERSION").into(),
             tokens: vec![],
             service_accounts: ServiceAccountIssuer::default(),
+            authentication: AuthenticationConfiguration::default(),
             client_authorities: String::new(),
             request_header: RequestHeader::default(),
             proxy_client: None,

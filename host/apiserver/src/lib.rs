@@ -34,8 +34,9 @@ mod tests;
 
 pub use audit::{Audit, Policy as AuditPolicy, PolicyError as AuditPolicyError, Sink as AuditSink};
 pub use authn::{
-    Identity, KeyRejected, PeerCertificate, ProxyCertificate, RequestHeader, ServiceAccountKey,
-    StaticToken, TokenFileError,
+    AuthenticationConfiguration, ConfigurationError, Identity, KeyRejected, OidcOptions,
+    PeerCertificate, ProxyCertificate, RequestHeader, ServiceAccountKey, StaticToken,
+    TokenFileError,
 };
 pub use client::client;
 pub use config::{

@@ -15,7 +15,7 @@ use crate::admission::Admission;
 use crate::aggregator::{self, Aggregator};
 use crate::apiextensions::Definitions;
 use crate::audit::Audit;
-use crate::authn::{Authenticator, Identity, ServiceAccounts};
+use crate::authn::{Authenticator, Identity, Issuers, ServiceAccounts};
 use crate::authz::Authorizer;
 use crate::bootstrap;
 use crate::chain;
@@ -64,6 +64,7 @@ impl ApiServer {
             tokens,
             service_accounts,
             client_authorities,
+            authentication,
             request_header,
             proxy_client,
             kubelets,
@@ -74,13 +75,14 @@ impl ApiServer {
             audit,
         } = config;
         let service_accounts = ServiceAccounts::new(service_accounts);
+        let issuers = Issuers::new(authentication, &dialer);
         Self(Arc::new(Server {
             store,
             registry: Registry::new(coracle_kinds::table()),
             definitions: Definitions::default(),
             aggregator: Aggregator::new(dialer.clone(), proxy_client),
             openapi: OpenApi::default(),
-            authenticator: Authenticator::new(tokens, service_accounts, request_header),
+            authenticator: Authenticator::new(tokens, service_accounts, issuers, request_header),
             client_authorities,
             authorizer: Authorizer::default(),
             admission: Admission::default(),

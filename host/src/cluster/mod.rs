@@ -158,6 +158,7 @@ impl Cluster {
                     ..ServiceAccountIssuer::default()
                 },
                 client_authorities: pki.ca.clone(),
+                authentication: config.authentication.read()?,
                 request_header,
                 proxy_client: Some(ClientCertificate::read(
                     &pki.front_proxy.certificate,

@@ -1,5 +1,5 @@
-//! JSON web tokens (RFC 7515, 7517, 7519): reading, signing and checking with ES256. Which issuer,
-//! audience and time are right is decided elsewhere.
+//! JSON web tokens (RFC 7515, 7517, 7518, 7519): reading, signing with ES256, and checking. Which
+//! issuer, audience and time are right is decided elsewhere.
 //!
 //! ES256 for our own: `ring` can make its keys, signing takes a thirtieth of what RSA takes, and
 //! the tokens are shorter.
@@ -66,20 +66,82 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// A P-256 key that signatures are checked with.
+/// A key that signatures are checked with.
 #[derive(Clone, Debug)]
 pub(crate) struct PublicKey {
     id: String,
-    /// The uncompressed point.
-    point: Vec<u8>,
+    /// The one algorithm that it is for, if it says so.
+    algorithm: Option<String>,
+    material: Material,
+}
+
+#[derive(Clone, Debug)]
+enum Material {
+    /// The uncompressed points of a curve.
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
 }
 
 impl PublicKey {
-    fn verifies(&self, algorithm: &str, message: &[u8], made: &[u8]) -> bool {
-        let key =
-            signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &self.point);
-        algorithm == "ES256" && key.verify(message, made).is_ok()
+    /// Reads a JSON web key; `None` if it is for something else, or of an unknown kind.
+    pub(crate) fn from_jwk(key: &Value) -> Option<Self> {
+        let text = |name: &str| key[name].as_str();
+        if text("use").is_some_and(|purpose| purpose != "sig") {
+            return None;
+        }
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
+        let point = |length: usize| -> Option<Vec<u8>> {
+            let (x, y) = (bytes("x")?, bytes("y")?);
+            // 4 says that both coordinates follow.
+            (x.len() == length && y.len() == length).then(|| [&[4][..], &x, &y].concat())
+        };
+        let material = match (text("kty")?, text("crv")) {
+            ("EC", Some("P-256")) => Material::P256(point(32)?),
+            ("EC", Some("P-384")) => Material::P384(point(48)?),
+            ("RSA", _) => Material::Rsa { modulus: bytes("n")?, exponent: bytes("e")? },
+            _ => return None,
+        };
+        let id = text("kid").unwrap_or_default().to_owned();
+        Some(Self { id, algorithm: text("alg").map(str::to_owned), material })
     }
+
+    fn verifies(&self, algorithm: &str, message: &[u8], made: &[u8]) -> bool {
+        if self.algorithm.as_deref().is_some_and(|only| only != algorithm) {
+            return false;
+        }
+        let on_curve = |how: &'static signature::EcdsaVerificationAlgorithm, point: &[u8]| {
+            signature::UnparsedPublicKey::new(how, point).verify(message, made).is_ok()
+        };
+        match &self.material {
+            Material::P256(point) => {
+                algorithm == "ES256" && on_curve(&signature::ECDSA_P256_SHA256_FIXED, point)
+            }
+            Material::P384(point) => {
+                algorithm == "ES384" && on_curve(&signature::ECDSA_P384_SHA384_FIXED, point)
+            }
+            Material::Rsa { modulus, exponent } => {
+                let Some(how) = rsa(algorithm) else { return false };
+                let key = signature::RsaPublicKeyComponents { n: modulus, e: exponent };
+                key.verify(how, message, made).is_ok()
+            }
+        }
+    }
+}
+
+fn rsa(algorithm: &str) -> Option<&'static signature::RsaParameters> {
+    Some(match algorithm {
+        "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
+        "RS384" => &signature::RSA_PKCS1_2048_8192_SHA384,
+        "RS512" => &signature::RSA_PKCS1_2048_8192_SHA512,
+        "PS256" => &signature::RSA_PSS_2048_8192_SHA256,
+        "PS384" => &signature::RSA_PSS_2048_8192_SHA384,
+        "PS512" => &signature::RSA_PSS_2048_8192_SHA512,
+        _ => return None,
+    })
 }
 
 /// A P-256 key that service accounts' tokens are signed with.
@@ -120,7 +182,7 @@ impl SigningKey {
 
     pub(crate) fn public(&self) -> PublicKey {
         let point = self.pair.public_key().as_ref().to_vec();
-        PublicKey { id: self.id.clone(), point }
+        PublicKey { id: self.id.clone(), algorithm: None, material: Material::P256(point) }
     }
 
     /// The public half as a JSON web key.
@@ -155,6 +217,62 @@ impl SigningKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_published() {
+        let key = SigningKey::generate().unwrap();
+        let token = key.sign(&json!({ "iss": "us" })).unwrap();
+        let read = Unverified::read(&token).unwrap();
+        let holds = |change: Value| {
+            let mut jwk = key.jwk();
+            json_patch::merge(&mut jwk, &change);
+            PublicKey::from_jwk(&jwk).is_some_and(|key| read.signed_by(&[key]))
+        };
+        assert!(holds(json!({})));
+        assert!(holds(json!({ "kid": null, "alg": null, "use": null })));
+        for change in [
+            json!({ "use": "enc" }),
+            json!({ "alg": "ES384" }),
+            json!({ "kid": "another" }),
+            json!({ "crv": "P-384" }),
+            json!({ "kty": "oct" }),
+            json!({ "x": "AAAA" }),
+            json!({ "y": 7 }),
+        ] {
+            assert!(!holds(change.clone()), "{change}");
+        }
+    }
+
+    /// An RSA key and tokens that another program made with it.
+    #[test]
+    fn rsa_signatures_are_checked() {
+        let key = PublicKey::from_jwk(&json!({
+            "kty": "RSA", "alg": null, "n": RSA_N, "e": "AQAB",
+        }))
+        .unwrap();
+        for token in [RS256, PS384] {
+            let read = Unverified::read(token).unwrap();
+            assert!(read.signed_by(std::slice::from_ref(&key)), "{token}");
+            let (head, _) = token.rsplit_once('.').unwrap();
+            let other = format!("{head}.{}", "A".repeat(342));
+            assert!(!Unverified::read(&other).unwrap().signed_by(std::slice::from_ref(&key)));
+        }
+    }
+    const RSA_N: &str = "vSllwLXNGNcQqyyfutzS6shb5FaUTeN67MUeAPq6wcCWCFT14p-lGt5n6j8lyp-05q33zToHFeWpG5xs\
+         gE67Ye0f-rca8V-IhubZhVFlogC8EXkYGwaAaQr7ABFQBf0-Einld5i1c2vn-KTBylZfLBYqfyGm-s_-\
+         Uqlf7-EFvLhIZPqH-MK0uhzT8BfA2d1z_z_xFjG95grXcT0G3AGD_pGzkWiRdfaoVQWsRbWJCIYLedLE\
+         BLtkuzYmXjC6M9xqRkI-3p3VA4Q0RBpYuS1RCVstdT-RNty-dOJked06jHSyVRWyb9vIBhBO7J9EbeXY\
+         oRcO5YATAXRWSxYSDNs-Xw";
+    const RS256: &str = "eyJhbGciOiAiUlMyNTYifQ.eyJpc3MiOiJ1cyJ9.IaSHqS6XOnQf6qY7n1xAY6N-rNXzlcwUQPC2dXMb\
+         X2A_0wSO4vGsDImvMEDzUgpL7sSglbSZYn8_I2p9PndmtKIA9L_Ywz1HvW-b-9bs0iBsjL120hqwsslT\
+         yBo90BXKWUS--d6X8NxPhZJl27thtiCmOytsyVz7cM3d2tajV8j_WfSCCx3hbuyD9_ryoelgrKV4_4KG\
+         KhNj3ZnqtN_7Z9dBHwFjwzKbmTGlQRxWRUQOgAoYRkPD94pDk-WnmLwQ9C4wR_cICcXjUZ1Qm_F95TF_\
+         93ChoMhJJXak3dpluInfjzZOlh5mg8xCzATikR2ZenKn0qZJ4OiUmbTnWh_MFA";
+    const PS384: &str = "eyJhbGciOiAiUFMzODQifQ.eyJpc3MiOiJ1cyJ9.jmuB0ivwTmPPqJ71mgMhiIVxOM4BDZoFj8L2dN2Z\
+         yuhT4CnQYuFvoOWK08vSBYJrP5TBnmQf80OWSWHCf6nJfLkbkFAUP_GI7-MIm665hj8Vx_5yt90ggQwy\
+         H7UxFEUsIZElpnbWAETeWXzQFhW3JBsvvXFzrukxE_7ki_XfB2nFkzaVM3XU0bf7Mw6C5EoSA-iZ120M\
+         2MhSDO8hRgBRn53PQ-yrvomPV8BYUAFeYZXZFXMCxkAsahjtC5Bb3WuWgM2z4xWRFai2Ez5rhmpHGPUn\
+         jrsQPHV1W8-5UFXq9vFJp2eGNI8AgR-FalGzUbIECwYO9cSvktQqXaZy-NeW4w";
 
     #[test]
     fn signatures_hold_for_what_was_signed_by_the_key_alone() {

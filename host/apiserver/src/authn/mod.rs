@@ -5,6 +5,7 @@ mod bootstrap_token;
 mod certificate;
 pub(crate) mod impersonation;
 mod jwt;
+mod oidc;
 mod request_header;
 pub(crate) mod service_account;
 mod static_tokens;
@@ -21,8 +22,10 @@ use sha2::{Digest, Sha256};
 use crate::error::{ApiError, Result};
 use crate::server::Server;
 use jwt::Unverified;
+pub(crate) use oidc::Issuers;
 
 pub use jwt::{KeyRejected, SigningKey as ServiceAccountKey};
+pub use oidc::{AuthenticationConfiguration, ConfigurationError, OidcOptions};
 pub use request_header::{ProxyCertificate, RequestHeader};
 pub(crate) use service_account::ServiceAccounts;
 pub use static_tokens::TokenFileError;
@@ -141,6 +144,8 @@ pub(crate) struct Authenticator {
     /// What certificates were found to say: reading one costs more than a whole request.
     certificates: RwLock<HashMap<Arc<[u8]>, Arc<Identity>>>,
     pub(crate) service_accounts: ServiceAccounts,
+    /// Others whose tokens count.
+    issuers: Issuers,
     pub(crate) request_header: RequestHeader,
 }
 
@@ -148,13 +153,14 @@ impl Authenticator {
     pub(crate) fn new(
         tokens: Vec<StaticToken>,
         service_accounts: ServiceAccounts,
+        issuers: Issuers,
         request_header: RequestHeader,
     ) -> Self {
         let tokens = tokens
             .into_iter()
             .map(|StaticToken { token, identity }| (digest(&token), identity.authenticated()))
             .collect();
-        Self { tokens, certificates: RwLock::default(), service_accounts, request_header }
+        Self { tokens, certificates: RwLock::default(), service_accounts, issuers, request_header }
     }
 
     /// The caller; `None` if the request says nothing about him.
@@ -224,7 +230,10 @@ impl Authenticator {
             if accounts.issues(read.issuer()) {
                 return accounts.verify(server, token, Some(&read), audiences).await;
             }
-            return Err(INVALID.into());
+            return match self.issuers.identify(server, &read).await {
+                Some(identity) => plain(identity?.authenticated()),
+                None => Err(INVALID.into()),
+            };
         }
         match bootstrap_token::identify(server, token).await {
             Some(identity) => plain(identity.authenticated()),

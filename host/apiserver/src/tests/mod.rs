@@ -17,6 +17,7 @@ mod kubernetes;
 mod listener;
 mod lists;
 mod networking;
+mod oidc;
 mod owners;
 mod policies;
 mod protobuf;

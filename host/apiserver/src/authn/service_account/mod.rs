@@ -17,7 +17,7 @@ use crate::config::ServiceAccountIssuer;
 use crate::registry::{Facts, key};
 use crate::server::Server;
 
-pub(crate) use claims::{Bound, Claims, Reference, WARN_AFTER};
+pub(crate) use claims::{Bound, Claims, Reference, WARN_AFTER, moment, strings};
 
 /// How many tokens whose signature was checked are remembered before all are forgotten.
 const REMEMBERED: usize = 4096;
