@@ -85,7 +85,7 @@ impl ApiServer {
             authenticator: Authenticator::new(tokens, service_accounts, issuers, request_header),
             client_authorities,
             authorizer: Authorizer::default(),
-            admission: Admission::default(),
+            admission: Admission::new(dialer.clone()),
             allocators: Allocators::default(),
             flow: Flow::new(&limits),
             metrics: Metrics::new(metrics),

@@ -23,6 +23,7 @@ use coracle_store::{Entry, Range};
 use serde::de::DeserializeOwned;
 
 use self::dynamic::{Dynamic, Rounds};
+use crate::config::Dialer;
 use crate::error::{ApiError, Result};
 use crate::registry::{Object, Write, key, prefix};
 
@@ -131,8 +132,9 @@ pub(crate) struct Admission {
     last: Vec<Box<dyn Plugin>>,
 }
 
-impl Default for Admission {
-    fn default() -> Self {
+impl Admission {
+    /// `dialer` is how webhooks are reached.
+    pub(crate) fn new(dialer: Arc<dyn Dialer>) -> Self {
         Self {
             plugins: vec![
                 Box::new(namespace_lifecycle::NamespaceLifecycle),
@@ -151,7 +153,7 @@ impl Default for Admission {
                 Box::new(certificates::CertificateSubjectRestriction),
                 Box::new(default_class::DefaultIngressClass),
             ],
-            dynamic: Dynamic::default(),
+            dynamic: Dynamic::new(dialer),
             last: vec![
                 Box::new(resource_quota::ResourceQuota::default()),
                 // No plugin of Kubernetes', but done at the same moment: after whatever changes
@@ -160,9 +162,7 @@ impl Default for Admission {
             ],
         }
     }
-}
 
-impl Admission {
     pub(crate) async fn admit(
         &self,
         attributes: &Attributes<'_>,

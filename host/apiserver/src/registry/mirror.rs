@@ -2,13 +2,13 @@
 //! when it is looked at: what was acknowledged before a question is part of its answer, and no
 //! task runs while nobody asks.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 use coracle_store::{Range, Result, Store, TryNext, Watch};
 
 /// What is made of the entries below a prefix.
-pub(crate) trait View: Default + Send + Sync + 'static {
+pub(crate) trait View: Send + Sync + 'static {
     /// Which entries are looked at.
     const PREFIX: &'static str;
 
@@ -17,21 +17,32 @@ pub(crate) trait View: Default + Send + Sync + 'static {
 
     /// An entry was removed.
     fn remove(&mut self, key: &str);
+
+    /// All that is known for now was put and removed: once before each look that follows a change.
+    fn settle(&mut self) {}
 }
 
 pub(crate) struct Mirror<V> {
+    /// A view of nothing.
+    empty: Box<dyn Fn() -> V + Send + Sync>,
     /// `None` until the first question, and after a watch that could not follow.
     watch: Mutex<Option<Watch>>,
     view: RwLock<V>,
 }
 
-impl<V: View> Default for Mirror<V> {
+impl<V: View + Default> Default for Mirror<V> {
     fn default() -> Self {
-        Self { watch: Mutex::default(), view: RwLock::default() }
+        Self::new(V::default)
     }
 }
 
 impl<V: View> Mirror<V> {
+    /// `empty` makes a view of nothing.
+    pub(crate) fn new(empty: impl Fn() -> V + Send + Sync + 'static) -> Self {
+        let view = RwLock::new(empty());
+        Self { empty: Box::new(empty), watch: Mutex::default(), view }
+    }
+
     /// What `look` sees of the present state.
     pub(crate) async fn read<R>(&self, store: &dyn Store, look: impl FnOnce(&V) -> R) -> Result<R> {
         while !self.follow() {
@@ -44,11 +55,19 @@ impl<V: View> Mirror<V> {
     fn follow(&self) -> bool {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(events) = watch.as_mut() else { return false };
+        let mut changed: Option<RwLockWriteGuard<'_, V>> = None;
         loop {
             match events.try_next() {
-                TryNext::Nothing => return true,
+                TryNext::Nothing => {
+                    if let Some(mut view) = changed {
+                        view.settle();
+                    }
+                    return true;
+                }
                 TryNext::Event(event) => {
-                    let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+                    let view = changed.get_or_insert_with(|| {
+                        self.view.write().unwrap_or_else(PoisonError::into_inner)
+                    });
                     if event.deleted {
                         view.remove(&event.entry.key);
                     } else {
@@ -66,10 +85,11 @@ impl<V: View> Mirror<V> {
     /// Reads everything, and watches from there.
     async fn begin(&self, store: &dyn Store) -> Result<()> {
         let page = store.range(V::PREFIX, Range::default()).await?;
-        let mut view = V::default();
+        let mut view = (self.empty)();
         for entry in &page.entries {
             view.put(&entry.key, &entry.value);
         }
+        view.settle();
         let events = store.watch(V::PREFIX, page.revision).await?;
         // Whoever was faster had a state just as good; both follow from where they stand.
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,15 +10,17 @@ mod review;
 mod view;
 mod webhook;
 
-use self::review::Review;
-use self::view::View;
-use super::Attributes;
-use crate::error::Result;
-use crate::registry::Object;
+use std::sync::Arc;
 
-#[derive(Default)]
+use self::review::Review;
+use self::view::Configurations;
+use super::Attributes;
+use crate::config::Dialer;
+use crate::error::Result;
+use crate::registry::{Mirror, Object};
+
 pub(crate) struct Dynamic {
-    view: View,
+    configurations: Mirror<Configurations>,
 }
 
 /// What mutating admission remembers between its first round and the one after everything else
@@ -32,6 +34,11 @@ pub(super) struct Rounds {
 }
 
 impl Dynamic {
+    /// `dialer` is how webhooks are reached.
+    pub(super) fn new(dialer: Arc<dyn Dialer>) -> Self {
+        Self { configurations: Mirror::new(move || Configurations::new(dialer.clone())) }
+    }
+
     /// Lets mutating policies and webhooks change the object.
     pub(super) async fn admit(
         &self,
@@ -44,7 +51,10 @@ impl Dynamic {
         if matching::exempt(attributes.write.kind.names()) {
             return Ok(());
         }
-        let configured = self.view.current(attributes.write.server).await?;
+        let configured = self
+            .configurations
+            .read(&*attributes.write.server.store, Configurations::current)
+            .await?;
         if !configured.mutations.is_empty() {
             let mutations = &configured.mutations;
             rounds.changed |=
@@ -68,7 +78,10 @@ impl Dynamic {
         if matching::exempt(attributes.write.kind.names()) {
             return Ok(());
         }
-        let configured = self.view.current(attributes.write.server).await?;
+        let configured = self
+            .configurations
+            .read(&*attributes.write.server.store, Configurations::current)
+            .await?;
         if configured.validating.is_empty() && configured.policies.is_empty() {
             return Ok(());
         }

@@ -1,25 +1,20 @@
-//! What is configured at the moment, compiled. Follows the store by a watch that is drained by
-//! whoever asks, so that a write sees every configuration that was acknowledged before it, and
-//! nothing has to run beside requests.
+//! What is configured at the moment, compiled: a view of the store that is brought up to date when
+//! a write looks at it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coracle_store::{Entry, Error as StoreError, Range, Watch};
-use futures::{FutureExt, StreamExt};
+use bytes::Bytes;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, MutatingWebhookConfiguration,
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 
 use super::policy::{Binding, MutatingPolicy, ValidatingPolicy};
 use super::webhook::Hook;
-use crate::error::Result;
-use crate::server::Server;
-
-const PREFIX: &str = "/registry/admissionregistration.k8s.io/";
+use crate::config::Dialer;
+use crate::registry::View;
 
 /// Everything that is configured, in the order in which it is asked.
 #[derive(Default)]
@@ -41,70 +36,44 @@ enum Item {
     MutationBinding(Arc<Binding>),
 }
 
-#[derive(Default)]
-struct State {
-    watch: Option<Watch>,
+pub(super) struct Configurations {
+    /// How webhooks are reached.
+    dialer: Arc<dyn Dialer>,
     /// By key, so that the order is that of the names.
-    items: BTreeMap<Arc<str>, Item>,
+    items: BTreeMap<String, Item>,
     current: Arc<Configured>,
 }
 
-#[derive(Default)]
-pub(super) struct View(Mutex<State>);
+impl View for Configurations {
+    const PREFIX: &'static str = "/registry/admissionregistration.k8s.io/";
 
-impl View {
-    pub(super) async fn current(&self, server: &Server) -> Result<Arc<Configured>> {
-        let mut state = self.0.lock().await;
-        let mut changed = false;
-        loop {
-            let Some(watch) = &mut state.watch else {
-                state.restart(server).await?;
-                changed = true;
-                continue;
-            };
-            // What is queued is there to be had, whatever the task has done before.
-            match tokio::task::unconstrained(watch.next()).now_or_never() {
-                None => break,
-                Some(Some(Ok(event))) => {
-                    changed = true;
-                    if event.deleted {
-                        state.items.remove(&event.entry.key);
-                    } else {
-                        state.read(server, &event.entry);
-                    }
-                }
-                Some(Some(Err(StoreError::Lagged))) => state.watch = None,
-                Some(Some(Err(error))) => return Err(error.into()),
-                Some(None) => return Err(StoreError::Closed.into()),
+    fn put(&mut self, key: &str, value: &Bytes) {
+        match item(&self.dialer, key, value) {
+            Ok(Some(item)) => drop(self.items.insert(key.to_owned(), item)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(key, %error, "a stored object cannot be read");
+                self.items.remove(key);
             }
         }
-        if changed {
-            state.current = Arc::new(state.arranged());
-        }
-        Ok(state.current.clone())
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.items.remove(key);
+    }
+
+    fn settle(&mut self) {
+        self.current = Arc::new(self.arranged());
     }
 }
 
-impl State {
-    async fn restart(&mut self, server: &Server) -> Result<()> {
-        let page = server.store.range(PREFIX, Range::default()).await?;
-        self.items.clear();
-        for entry in &page.entries {
-            self.read(server, entry);
-        }
-        self.watch = Some(server.store.watch(PREFIX, page.revision).await?);
-        Ok(())
+impl Configurations {
+    pub(super) fn new(dialer: Arc<dyn Dialer>) -> Self {
+        Self { dialer, items: BTreeMap::new(), current: Arc::default() }
     }
 
-    fn read(&mut self, server: &Server, entry: &Entry) {
-        match item(server, entry) {
-            Ok(Some(item)) => drop(self.items.insert(entry.key.clone(), item)),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(key = %entry.key, %error, "a stored object cannot be read");
-                self.items.remove(&entry.key);
-            }
-        }
+    pub(super) fn current(&self) -> Arc<Configured> {
+        self.current.clone()
     }
 
     fn arranged(&self) -> Configured {
@@ -143,40 +112,40 @@ impl State {
     }
 }
 
-fn item(server: &Server, entry: &Entry) -> serde_json::Result<Option<Item>> {
-    fn read<T: DeserializeOwned>(entry: &Entry) -> serde_json::Result<T> {
-        serde_json::from_slice(&entry.value)
+fn item(dialer: &Arc<dyn Dialer>, key: &str, value: &Bytes) -> serde_json::Result<Option<Item>> {
+    fn read<T: DeserializeOwned>(value: &Bytes) -> serde_json::Result<T> {
+        serde_json::from_slice(value)
     }
-    let resource = entry.key.strip_prefix(PREFIX).and_then(|rest| rest.split('/').next());
+    let resource = key.strip_prefix(Configurations::PREFIX).and_then(|rest| rest.split('/').next());
     Ok(Some(match resource {
         Some("mutatingwebhookconfigurations") => {
-            let configuration: MutatingWebhookConfiguration = read(entry)?;
+            let configuration: MutatingWebhookConfiguration = read(value)?;
             let hooks = configuration.webhooks.unwrap_or_default();
             let name = configuration.metadata.name.unwrap_or_default();
-            let hook = |hook| Arc::new(Hook::mutating(&server.dialer, &name, hook));
+            let hook = |hook| Arc::new(Hook::mutating(dialer, &name, hook));
             Item::Mutating(hooks.into_iter().map(hook).collect())
         }
         Some("validatingwebhookconfigurations") => {
-            let configuration: ValidatingWebhookConfiguration = read(entry)?;
+            let configuration: ValidatingWebhookConfiguration = read(value)?;
             let hooks = configuration.webhooks.unwrap_or_default();
             let name = configuration.metadata.name.unwrap_or_default();
-            let hook = |hook| Arc::new(Hook::validating(&server.dialer, &name, hook));
+            let hook = |hook| Arc::new(Hook::validating(dialer, &name, hook));
             Item::Validating(hooks.into_iter().map(hook).collect())
         }
         Some("validatingadmissionpolicies") => {
-            let policy: ValidatingAdmissionPolicy = read(entry)?;
+            let policy: ValidatingAdmissionPolicy = read(value)?;
             Item::Policy(Arc::new(ValidatingPolicy::new(policy)))
         }
         Some("validatingadmissionpolicybindings") => {
-            let binding: ValidatingAdmissionPolicyBinding = read(entry)?;
+            let binding: ValidatingAdmissionPolicyBinding = read(value)?;
             Item::PolicyBinding(Arc::new(binding.into()))
         }
         Some("mutatingadmissionpolicies") => {
-            let policy: MutatingAdmissionPolicy = read(entry)?;
+            let policy: MutatingAdmissionPolicy = read(value)?;
             Item::Mutation(Arc::new(MutatingPolicy::new(policy)))
         }
         Some("mutatingadmissionpolicybindings") => {
-            let binding: MutatingAdmissionPolicyBinding = read(entry)?;
+            let binding: MutatingAdmissionPolicyBinding = read(value)?;
             Item::MutationBinding(Arc::new(binding.into()))
         }
         _ => return Ok(None),
