@@ -7,6 +7,7 @@
 
 mod admission_policy;
 mod admission_webhook;
+mod aggregation;
 mod apps;
 mod auth;
 mod batch;
