@@ -33,6 +33,9 @@ async fn from_a_file_to_three_pods_behind_a_service() -> Result<()> {
     }
     assert_eq!(answers.len(), 3, "three pods answer in turn: {answers:?}");
 
+    let inside = "get --raw /api/v1/namespaces/default/services/hello:80/proxy/";
+    assert!(answers.contains(&kubectl.run(inside).await?), "the same through the API server");
+
     let wide = kubectl.run("get pods -o wide --no-headers").await?;
     assert_eq!(wide.lines().filter(|line| line.contains("1/1")).count(), 3, "{wide}");
     let log = kubectl.run("logs deploy/hello").await?;

@@ -22,9 +22,11 @@ use crate::endpoints::{self, Call, Resource};
 use crate::error::{ApiError, Reason, Result};
 use crate::flow::Class;
 use crate::metrics::RequestLabels;
+use crate::registry::Kind;
 use crate::request::{Params, Route, Target, Verb};
 use crate::server::Server;
 use crate::timeouts;
+use crate::upstream::is_upgrade;
 use crate::warnings::Warnings;
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -51,6 +53,8 @@ struct Noted {
 enum Destination {
     Here(Resource, Call, Body),
     There(Arc<Extension>, Arc<Identity>, Request<Body>),
+    /// Whoever is behind an object of this server's.
+    Behind(Arc<dyn Kind>, Target, Request<Body>),
 }
 
 impl Noted {
@@ -189,8 +193,11 @@ async fn admit(
     authorize(server, &asked, noted).await?;
     let long = verb == Verb::Watch
         || match &extension {
-            Some(_) => is_long(&target.subresource) || aggregator::is_upgrade(request.headers()),
-            None => target.subresource == "log" && params.flag("follow"),
+            Some(_) => is_long(&target.subresource) || is_upgrade(request.headers()),
+            None => {
+                target.subresource == "proxy"
+                    || target.subresource == "log" && params.flag("follow")
+            }
         };
     noted.long = long;
     let place = match &noted.class {
@@ -202,6 +209,9 @@ async fn admit(
         (Some(extension), _) => {
             delegate(noted, request.headers_mut());
             Destination::There(extension, identity, request)
+        }
+        (None, Some(Resource::Stored(kind))) if endpoints::is_proxied(kind.names(), &target) => {
+            Destination::Behind(kind, target, request)
         }
         (None, Some(resource)) => {
             let (parts, body) = request.into_parts();
@@ -244,6 +254,9 @@ async fn admit(
             }
             Destination::There(extension, identity, request) => {
                 Ok(aggregator::forward(&server, &extension, &identity, request).await)
+            }
+            Destination::Behind(kind, target, request) => {
+                endpoints::proxy(&server, &*kind, &target, request).await
             }
         };
         drop((place, counted));

@@ -108,7 +108,11 @@ impl Route {
         }
         if let Some(name) = rest.next() {
             target.name = name;
-            target.subresource = rest.collect::<Vec<_>>().join("/");
+            // What follows on a proxy is for whoever is behind it.
+            target.subresource = match rest.next_if_eq("proxy") {
+                Some(proxy) => proxy,
+                None => rest.collect::<Vec<_>>().join("/"),
+            };
         }
         let whole = target.name.is_empty();
         let verb = match *method {
@@ -205,6 +209,12 @@ mod tests {
             ),
             (Method::POST, "/api/v1/namespaces/a/pods", Verb::Create, "|v1|a|pods||"),
             (Method::GET, "/api/v1/namespaces/a/pods/p/log", Verb::Get, "|v1|a|pods|p|log"),
+            (
+                Method::POST,
+                "/api/v1/namespaces/a/services/http:s:80/proxy/x/y",
+                Verb::Create,
+                "|v1|a|services|http:s:80|proxy",
+            ),
             (
                 Method::DELETE,
                 "/apis/apps/v1/namespaces/a/deployments",

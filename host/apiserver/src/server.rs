@@ -24,6 +24,7 @@ use crate::endpoints::{OpenApi, not_found};
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::registry::{Allocators, Registry, sweep_events};
+use crate::upstream::{Peer, Trust, Upstream};
 
 /// The API server over a store. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) kubelets: Arc<dyn Kubelets>,
     pub(crate) dialer: Arc<dyn Dialer>,
+    /// The way to whatever serves on the pod network, whoever vouches for it.
+    pub(crate) pods: Result<Upstream, String>,
     pub(crate) extra: Router,
     pub(crate) limits: Limits,
     pub(crate) audit: Option<Audit>,
@@ -90,6 +93,7 @@ impl ApiServer {
             flow: Flow::new(&limits),
             metrics: Metrics::new(metrics),
             kubelets,
+            pods: Upstream::new(&dialer, Peer::Pods, &Trust { anyone: true, ..Trust::default() }),
             dialer,
             extra: extra.fallback(|| async { (StatusCode::NOT_FOUND, not_found()) }),
             limits,

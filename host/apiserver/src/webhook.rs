@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::config::Dialer;
 use crate::server::Server;
-use crate::upstream::{Trust, Upstream, service_url};
+use crate::upstream::{Peer, Trust, Upstream, service_url};
 
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 3 << 20;
@@ -36,8 +36,9 @@ impl Endpoint {
         };
         let parsed = url.parse::<Uri>().map_err(|error| format!("{url:?}: {error}"));
         let bundle = ca_bundle.unwrap_or_default();
+        let peer = service.map_or(Peer::Host, Peer::Service);
         let trust = Trust { bundle: &bundle.0, anyone: false, shown: None };
-        Self { url: parsed, upstream: Upstream::new(dialer, service, &trust) }
+        Self { url: parsed, upstream: Upstream::new(dialer, peer, &trust) }
     }
 
     /// Sends a question; the answer is what was answered with success.

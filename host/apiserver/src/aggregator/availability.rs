@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_api::clock;
-use coracle_store::{Range, Watch};
+use coracle_store::Watch;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ServiceSpec;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -27,12 +27,10 @@ use crate::error::{ApiError, Result};
 use crate::registry::{seconds, split};
 use crate::server::Server;
 use crate::timeouts;
-use crate::upstream::{HTTPS, find, resolve};
+use crate::upstream::{HTTPS, find, is_ready, resolve, slices};
 
 const SERVICES: &str = "/registry/core/services/";
 const SLICES: &str = "/registry/discovery.k8s.io/endpointslices/";
-/// Which Service an EndpointSlice belongs to.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// What was found of an extension.
 struct Finding {
@@ -248,13 +246,7 @@ async fn unserved(
         return Ok(Some(refused("ServicePortError", message)));
     };
     let port = port.name.as_deref().unwrap_or_default();
-    let page = server.store.range(&format!("{SLICES}{namespace}/"), Range::default()).await?;
-    let slices = page.entries.iter().filter_map(|entry| {
-        let slice: EndpointSlice = serde_json::from_slice(&entry.value).ok()?;
-        let labels = slice.metadata.labels.as_ref()?;
-        (labels.get(SERVICE_NAME)? == name).then_some(slice)
-    });
-    let slices: Vec<_> = slices.collect();
+    let slices = slices(server, namespace, name).await?;
     if slices.is_empty() {
         let message = format!("cannot find endpointslices for service/{name} in {namespace:?}");
         return Ok(Some(refused("EndpointsNotFound", message)));
@@ -271,9 +263,7 @@ async fn unserved(
 
 /// Whether somebody of a slice is ready on the port of that name.
 fn serves(slice: &EndpointSlice, port: &str) -> bool {
-    let ready = slice.endpoints.iter().flatten().any(|endpoint| {
-        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
-    });
+    let ready = slice.endpoints.iter().flatten().any(is_ready);
     let mut ports = slice.ports.iter().flatten();
     ready && ports.any(|own| own.name.as_deref().unwrap_or_default() == port && own.port.is_some())
 }

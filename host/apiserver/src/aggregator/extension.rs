@@ -18,7 +18,7 @@ use super::proxy::speak_for;
 use super::told::Told;
 use crate::authn::{Identity, MASTERS};
 use crate::server::Server;
-use crate::upstream::{Trust, Upstream, service_url};
+use crate::upstream::{Peer, Trust, Upstream, service_url};
 
 /// The condition that says whether requests are passed on.
 pub(super) const AVAILABLE: &str = "Available";
@@ -116,7 +116,7 @@ impl Extension {
         let aggregator = &server.aggregator;
         let shown = aggregator.certificate.as_ref();
         let trust = Trust { bundle: &self.ca_bundle, anyone, shown };
-        Upstream::new(&aggregator.dialer, Some(self.service.clone()), &trust)
+        Upstream::new(&aggregator.dialer, Peer::Service(self.service.clone()), &trust)
     }
 
     /// Whether anybody answers at `path` in time, whoever that may be.

@@ -29,7 +29,7 @@ use crate::server::Server;
 use crate::upstream::ClientCertificate;
 pub(crate) use automatic::AUTOMANAGED;
 pub(crate) use extension::Extension;
-pub(crate) use proxy::{forward, is_upgrade};
+pub(crate) use proxy::forward;
 pub(crate) use services::Priorities;
 use services::Services;
 

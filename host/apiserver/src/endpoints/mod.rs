@@ -22,6 +22,7 @@ mod openapi;
 mod options;
 mod patch;
 mod path;
+mod proxy;
 mod respond;
 mod review;
 mod scale;
@@ -49,6 +50,7 @@ pub(crate) use crate::registry::Resource;
 pub(crate) use compression::{accepts_gzip, compress};
 pub(crate) use openapi::OpenApi;
 pub(crate) use path::{is_own, not_found, path};
+pub(crate) use proxy::{is_proxied, proxy};
 pub(crate) use respond::refused;
 
 /// A request for a resource, authorized, on its way through an endpoint.

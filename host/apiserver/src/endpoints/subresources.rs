@@ -14,6 +14,8 @@ pub(crate) struct Subresource<'a> {
 }
 
 const CREATED: &[&str] = &["create"];
+/// Whatever a request's method may be.
+const PASSED_ON: &[&str] = &["create", "delete", "get", "patch", "update"];
 const CHANGED: &[&str] = &["get", "patch", "update"];
 
 /// The subresources of `kind`, in alphabetical order.
@@ -42,6 +44,15 @@ pub(crate) fn of(kind: &dyn Kind) -> Vec<Subresource<'_>> {
     }
     if group.is_empty() && &*names.plural == "pods" {
         found.push(Subresource { name: "log", kind: own, group, version, verbs: &["get"] });
+    }
+    let options = match (&**group, &*names.plural) {
+        ("", "nodes") => Some("NodeProxyOptions"),
+        ("", "pods") => Some("PodProxyOptions"),
+        ("", "services") => Some("ServiceProxyOptions"),
+        _ => None,
+    };
+    if let Some(kind) = options {
+        found.push(Subresource { name: "proxy", kind, group, version, verbs: PASSED_ON });
     }
     if kind.rules().scalable {
         let (kind, group, version) = ("Scale", "autoscaling", "v1");

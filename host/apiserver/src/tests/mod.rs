@@ -21,6 +21,7 @@ mod oidc;
 mod owners;
 mod policies;
 mod protobuf;
+mod proxy;
 mod rbac;
 mod services;
 mod subresources;

@@ -2,6 +2,7 @@
 //! client each, with its own trust and connections, over the pod network to a Service or over the
 //! host's to a URL. Redirects are not followed. Knows nothing of what is said.
 
+mod relay;
 mod trust;
 
 use std::fmt;
@@ -12,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
+use coracle_store::Range;
 use futures::future::BoxFuture;
-use http::uri::InvalidUri;
+use http::uri::{InvalidUri, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -23,28 +25,42 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tower::Service as Tower;
 
 use crate::config::{Dialer, Duplex};
 use crate::error::{ApiError, Result};
-use crate::registry::key;
+use crate::registry::{key, prefix};
 use crate::server::Server;
 
+pub(crate) use relay::{is_upgrade, relay};
 pub(crate) use trust::Trust;
 pub use trust::{ClientCertificate, Unusable};
 
 /// Where a Service serves unless its reference says otherwise.
 pub(crate) const HTTPS: i32 = 443;
 
+/// Which Service an EndpointSlice belongs to.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
 /// Somebody who serves.
 pub(crate) struct Upstream {
     service: Option<ServiceReference>,
     connector: Connector,
     client: Client<Connector, Body>,
+}
+
+/// Whom requests are for.
+pub(crate) enum Peer {
+    /// Whoever serves for a Service.
+    Service(ServiceReference),
+    /// Whomever their URLs name on the host's network.
+    Host,
+    /// Whoever has the address in their URLs on the pod network.
+    Pods,
 }
 
 /// Where connections to a Service lead.
@@ -66,17 +82,17 @@ impl fmt::Display for Place {
 }
 
 impl Upstream {
-    /// The way to `service`, or else to whatever the URLs of requests name.
     pub(crate) fn new(
         dialer: &Arc<dyn Dialer>,
-        service: Option<ServiceReference>,
+        peer: Peer,
         trust: &Trust<'_>,
     ) -> Result<Self, String> {
-        let connector = Connector {
-            tls: Arc::new(trust.config()?),
-            dialer: dialer.clone(),
-            place: service.is_some().then(Arc::default),
+        let (reach, service) = match peer {
+            Peer::Service(service) => (Reach::Service(Arc::default()), Some(service)),
+            Peer::Host => (Reach::Host, None),
+            Peer::Pods => (Reach::Pods, None),
         };
+        let connector = Connector { tls: Arc::new(trust.config()?), dialer: dialer.clone(), reach };
         let client = Client::builder(TokioExecutor::new()).build(connector.clone());
         Ok(Self { service, connector, client })
     }
@@ -122,7 +138,7 @@ impl Upstream {
 
     /// Looks up where the Service is at the moment.
     async fn find(&self, server: &Server) -> Result<(), String> {
-        if let (Some(service), Some(place)) = (&self.service, &self.connector.place) {
+        if let (Some(service), Reach::Service(place)) = (&self.service, &self.connector.reach) {
             let found = resolve(server, service).await?;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         }
@@ -153,6 +169,29 @@ pub(crate) async fn find(server: &Server, wanted: &ServiceReference) -> Result<O
     service.transpose().map_err(ApiError::internal)
 }
 
+/// The EndpointSlices of a Service.
+pub(crate) async fn slices(
+    server: &Server,
+    namespace: &str,
+    service: &str,
+) -> Result<Vec<EndpointSlice>> {
+    let Some(kind) = server.registry.kind("discovery.k8s.io", "endpointslices") else {
+        return Ok(vec![]);
+    };
+    let page = server.store.range(&prefix(kind.names(), namespace), Range::default()).await?;
+    let slices = page.entries.iter().filter_map(|entry| {
+        let slice: EndpointSlice = serde_json::from_slice(&entry.value).ok()?;
+        let labels = slice.metadata.labels.as_ref()?;
+        (labels.get(SERVICE_NAME)? == service).then_some(slice)
+    });
+    Ok(slices.collect())
+}
+
+/// Whether an endpoint takes connections.
+pub(crate) fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+}
+
 /// Where a Service is: `ResolveCluster` of `k8s.io/apiserver/pkg/util/proxy`.
 pub(crate) async fn resolve(server: &Server, wanted: &ServiceReference) -> Result<Place, String> {
     let service = find(server, wanted).await.map_err(|error| error.to_string())?;
@@ -175,23 +214,35 @@ pub(crate) async fn resolve(server: &Server, wanted: &ServiceReference) -> Resul
     Ok(Place::Inside(SocketAddr::new(ip, number)))
 }
 
+/// Where connections lead.
+#[derive(Clone)]
+enum Reach {
+    /// To where the Service was last found.
+    Service(Arc<Mutex<Option<Place>>>),
+    Host,
+    Pods,
+}
+
 /// Opens connections to one upstream.
 #[derive(Clone)]
 struct Connector {
     tls: Arc<ClientConfig>,
     dialer: Arc<dyn Dialer>,
-    /// Where the Service was last found, where the upstream is one.
-    place: Option<Arc<Mutex<Option<Place>>>>,
+    reach: Reach,
 }
 
 impl Connector {
     async fn connect(&self, host: &str, port: u16) -> io::Result<Box<dyn Duplex>> {
-        let place = match &self.place {
-            Some(place) => {
+        let place = match &self.reach {
+            Reach::Service(place) => {
                 let place = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 place.ok_or(io::ErrorKind::AddrNotAvailable)?
             }
-            None => Place::Outside(host.to_owned(), port),
+            Reach::Host => Place::Outside(host.to_owned(), port),
+            Reach::Pods => {
+                let ip: IpAddr = host.parse().map_err(io::Error::other)?;
+                Place::Inside(SocketAddr::new(ip, port))
+            }
         };
         match place {
             Place::Inside(address) => self.dialer.dial(address).await,
@@ -205,9 +256,9 @@ impl Connector {
 }
 
 impl Tower<Uri> for Connector {
-    type Response = Secured;
+    type Response = Opened;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Secured>>;
+    type Future = BoxFuture<'static, io::Result<Opened>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -217,28 +268,34 @@ impl Tower<Uri> for Connector {
         let this = self.clone();
         Box::pin(async move {
             let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let plain = this.connect(&host, url.port_u16().unwrap_or(443)).await?;
+            let secure = url.scheme() == Some(&Scheme::HTTPS);
+            let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+            let plain = this.connect(&host, port).await?;
+            if !secure {
+                return Ok(Opened { stream: TokioIo::new(plain), http2: false });
+            }
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let stream = TlsConnector::from(this.tls).connect(name, plain).await?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Ok(Secured { stream: TokioIo::new(stream), http2 })
+            let stream: Box<dyn Duplex> = Box::new(stream);
+            Ok(Opened { stream: TokioIo::new(stream), http2 })
         })
     }
 }
 
-/// A connection under TLS.
-struct Secured {
-    stream: TokioIo<TlsStream<Box<dyn Duplex>>>,
+/// A connection, under TLS if its URL says so.
+struct Opened {
+    stream: TokioIo<Box<dyn Duplex>>,
     http2: bool,
 }
 
-impl Connection for Secured {
+impl Connection for Opened {
     fn connected(&self) -> Connected {
         if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 
-impl Read for Secured {
+impl Read for Opened {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -248,7 +305,7 @@ impl Read for Secured {
     }
 }
 
-impl Write for Secured {
+impl Write for Opened {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -32,6 +32,7 @@ impl ClientCertificate {
 }
 
 /// Who may be on the other end, and who is on this one.
+#[derive(Default)]
 pub(crate) struct Trust<'a> {
     /// Authorities that vouch for the upstream, as PEM; those that this host trusts if empty.
     pub(crate) bundle: &'a [u8],

@@ -16,7 +16,7 @@ use super::configuration::Issuer;
 use crate::authn::jwt::{PublicKey, Unverified};
 use crate::config::Dialer;
 use crate::server::Server;
-use crate::upstream::{Trust, Upstream};
+use crate::upstream::{Peer, Trust, Upstream};
 
 /// Keys are fetched this often at most, whatever tokens claim.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ impl Keys {
         Self {
             issuer: issuer.url.clone(),
             configuration: issuer.discovery_url.clone().unwrap_or_else(usual),
-            upstream: Upstream::new(dialer, None, &trust),
+            upstream: Upstream::new(dialer, Peer::Host, &trust),
             known: RwLock::new(Arc::new([])),
             asked: Mutex::default(),
         }
