@@ -14,6 +14,7 @@ mod certificates;
 mod claim;
 mod clusterroleaggregation;
 mod context;
+mod cronjob;
 mod deployment;
 mod dynamic;
 mod endpoints;
@@ -71,6 +72,7 @@ const TABLE: &[Controller] = &[
     Controller { name: "deployment-controller", start: deployment::start },
     Controller { name: "replicaset-controller", start: replicaset::start },
     Controller { name: "job-controller", start: job::start },
+    Controller { name: "cronjob-controller", start: cronjob::start },
     Controller { name: "ttl-after-finished-controller", start: ttlafterfinished::start },
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller { name: "endpoint-controller", start: endpoints::start },

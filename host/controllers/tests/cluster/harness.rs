@@ -1,8 +1,8 @@
 //! A control plane as long as a test.
 
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -57,6 +57,7 @@ pub(crate) struct Cluster {
     nodes: Vec<(String, Health)>,
     clients: Clients,
     controllers: AbortHandle,
+    fuse: Arc<Fuse>,
     tasks: JoinSet<()>,
 }
 
@@ -73,20 +74,27 @@ impl Cluster {
         let refusing = refusing_pods.clone();
         let refuse = move |request: Request, next: Next| refuse(refusing.clone(), request, next);
         let router = server.router().layer(axum::middleware::from_fn(refuse));
+        let fuse = Arc::new(Fuse::default());
+        let burn = {
+            let fuse = fuse.clone();
+            move |request: Request, next: Next| burn(fuse.clone(), request, next)
+        };
+        let fused = router.clone().layer(axum::middleware::from_fn(burn));
         let client = coracle_apiserver::client(router.clone(), Identity::master("test"), "default");
+        let scheduler = Identity::component("system:kube-scheduler");
+        let scheduler = coracle_apiserver::client(router, scheduler, "default");
         let clients: Clients = Arc::new(move |name: &str| {
-            coracle_apiserver::client(router.clone(), Identity::component(name), "default")
+            coracle_apiserver::client(fused.clone(), Identity::component(name), "default")
         });
         server.bootstrap().await.unwrap();
         let mut tasks = JoinSet::new();
         let controllers = tasks.spawn(std::future::ready(()));
         let nodes_so_far = Vec::new();
         let mut cluster =
-            Self { client, refusing_pods, nodes: nodes_so_far, clients, controllers, tasks };
+            Self { client, refusing_pods, nodes: nodes_so_far, clients, controllers, fuse, tasks };
         for name in ["default", "kube-system", "kube-node-lease"] {
             cluster.create_namespace(name).await;
         }
-        let scheduler = (cluster.clients)("system:kube-scheduler");
         cluster.restart_controllers();
         cluster.tasks.spawn(async move {
             let options = coracle_scheduler::Options::default();
@@ -101,6 +109,7 @@ impl Cluster {
     /// Breaks the controllers off wherever they are, and starts them anew.
     pub(crate) fn restart_controllers(&mut self) {
         self.controllers.abort();
+        self.fuse.left.store(0, Ordering::SeqCst);
         let clients = self.clients.clone();
         let options = Options {
             root_ca: "a certificate".to_owned(),
@@ -112,6 +121,24 @@ impl Cluster {
             let clients = move |name: &str| clients(name);
             coracle_controllers::run(clients, options, std::future::pending()).await.unwrap();
         });
+        *self.fuse.controllers.lock().unwrap() = Some(self.controllers.clone());
+    }
+
+    /// Breaks the controllers off at one of their next requests: before it is done, or before it is
+    /// answered.
+    pub(crate) fn crash_controllers(&self, request: usize, is_done: bool) {
+        self.fuse.is_done.store(is_done, Ordering::SeqCst);
+        self.fuse.left.store(request, Ordering::SeqCst);
+    }
+
+    /// Whether the controllers were broken off and not started anew.
+    pub(crate) fn controllers_are_down(&self) -> bool {
+        self.controllers.is_finished()
+    }
+
+    /// Breaks the controllers off.
+    pub(crate) fn stop_controllers(&self) {
+        self.controllers.abort();
     }
 
     /// Ends a pod's container with that code.
@@ -259,6 +286,30 @@ fn authority() -> Authority {
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let certificate = parameters.self_signed(&key).unwrap().pem();
     Authority::read(&certificate, &key.serialize_pem()).unwrap()
+}
+
+/// What breaks the controllers off.
+#[derive(Default)]
+struct Fuse {
+    /// At the how manieth request; 0 for none.
+    left: AtomicUsize,
+    is_done: AtomicBool,
+    controllers: Mutex<Option<AbortHandle>>,
+}
+
+async fn burn(fuse: Arc<Fuse>, request: Request, next: Next) -> Response {
+    let one_less = |left: usize| left.checked_sub(1);
+    let left = fuse.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+    if left != Ok(1) {
+        return next.run(request).await;
+    }
+    if fuse.is_done.load(Ordering::SeqCst) {
+        next.run(request).await;
+    }
+    if let Some(controllers) = &*fuse.controllers.lock().unwrap() {
+        controllers.abort();
+    }
+    std::future::pending().await
 }
 
 async fn refuse(refusing: Arc<AtomicBool>, request: Request, next: Next) -> Response {

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod collection;
+mod cronjobs;
 mod deployments;
 mod harness;
 mod jobs;
