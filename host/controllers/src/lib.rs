@@ -46,6 +46,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
 use tokio::task::JoinSet;
 use tracing::info;
@@ -70,7 +72,11 @@ struct Controller {
 /// All controllers.
 const TABLE: &[Controller] = &[
     Controller { name: "deployment-controller", start: deployment::start },
-    Controller { name: "replicaset-controller", start: replicaset::start },
+    Controller { name: "replicaset-controller", start: replicaset::start::<ReplicaSet> },
+    Controller {
+        name: "replication-controller",
+        start: replicaset::start::<ReplicationController>,
+    },
     Controller { name: "job-controller", start: job::start },
     Controller { name: "cronjob-controller", start: cronjob::start },
     Controller { name: "ttl-after-finished-controller", start: ttlafterfinished::start },

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use coracle_api::{owner, pods};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use coracle_api::owner::controller_of;
+use coracle_api::pods;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::Replicated;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::podcontrol::{self, BURST};
@@ -14,15 +15,14 @@ use crate::ranking;
 /// Brings the number of pods to what is asked for.
 pub(super) async fn manage(
     context: &Context,
-    replica_set: &ReplicaSet,
+    owner: &impl Replicated,
     active: &[Arc<Pod>],
 ) -> Result<()> {
-    let wanted = replica_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let wanted = usize::try_from(wanted).unwrap_or(0);
+    let wanted = usize::try_from(owner.replicas()).unwrap_or(0);
     if active.len() < wanted {
         let missing = wanted - active.len();
-        let pod = from_template(replica_set)?;
-        podcontrol::create_slowly(context, replica_set, &vec![pod; missing.min(BURST)]).await?;
+        let pod = from_template(owner)?;
+        podcontrol::create_slowly(context, owner, &vec![pod; missing.min(BURST)]).await?;
         if missing > BURST {
             return Err(Error::Unfinished(format!(
                 "{} pods are still to be created",
@@ -31,10 +31,10 @@ pub(super) async fn manage(
         }
     } else if active.len() > wanted {
         let surplus = active.len() - wanted;
-        let related = related_pods(context, replica_set);
+        let related = related_pods(context, owner);
         let now = coracle_api::clock::now();
         let victims = ranking::victims(active, &related, surplus.min(BURST), now);
-        podcontrol::delete_all(context, replica_set, &victims).await?;
+        podcontrol::delete_all(context, owner, &victims).await?;
         if surplus > BURST {
             return Err(Error::Unfinished(format!(
                 "{} pods are still to be deleted",
@@ -45,22 +45,21 @@ pub(super) async fn manage(
     Ok(())
 }
 
-/// The pod that a ReplicaSet's template describes.
-fn from_template(replica_set: &ReplicaSet) -> Result<Pod> {
-    let template = replica_set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-    let template =
-        template.ok_or_else(|| Error::Invalid("a ReplicaSet without template".into()))?;
-    Ok(podcontrol::from_template(replica_set, template))
+/// The pod that the owner's template describes.
+fn from_template<O: Replicated>(owner: &O) -> Result<Pod> {
+    let without = || Error::Invalid(format!("a {} without template", O::kind(&())));
+    let template = owner.template().ok_or_else(without)?;
+    Ok(podcontrol::from_template(owner, template))
 }
 
-/// The active pods of all ReplicaSets that have the same owner, this one's included.
-fn related_pods(context: &Context, replica_set: &ReplicaSet) -> Vec<Arc<Pod>> {
+/// The active pods of all objects of the kind that have the same owner, this one's included.
+fn related_pods<O: Replicated>(context: &Context, owner: &O) -> Vec<Arc<Pod>> {
     let informers = &context.informers;
-    let family = match owner::controller_of(&replica_set.metadata) {
-        Some(owner) => informers.replica_sets.controlled_by(&owner.uid),
-        None => vec![Arc::new(replica_set.clone())],
+    let family = match controller_of(owner.meta()) {
+        Some(above) => O::informer(informers).controlled_by(&above.uid),
+        None => vec![Arc::new(owner.clone())],
     };
-    let uids = family.iter().filter_map(|member| member.metadata.uid.as_deref());
+    let uids = family.iter().filter_map(|member| member.meta().uid.as_deref());
     let related = uids.flat_map(|uid| informers.pods.controlled_by(uid));
     related.filter(|pod| pods::is_active(pod)).collect()
 }

@@ -1,9 +1,11 @@
-//! ReplicaSets: as many pods as asked for. Creating and deleting is `manage`, what the status says
-//! is `status`.
+//! ReplicaSets and ReplicationControllers: as many pods as asked for. What the two kinds have in
+//! common is `replicated`; creating and deleting is `manage`, what the status says is `status`.
 
 mod manage;
+mod replicated;
 mod status;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,28 +14,30 @@ use coracle_api::owner;
 use coracle_api::pods;
 use coracle_api::selector::Selector;
 use futures::future::BoxFuture;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
 
 use crate::claim::claim;
 use crate::context::{Context, Informers};
-use crate::error::{Error, Result, While};
+use crate::error::{Result, While};
 use crate::informer::Change;
 use crate::queue::Queue;
 use crate::runner::{Key, Next, Reconcile};
 
+pub(crate) use replicated::Replicated;
+
 const WORKERS: usize = 8;
 
-pub(crate) fn start(context: Context) -> BoxFuture<'static, ()> {
-    let queue = context.queue("replicaset");
+pub(crate) fn start<O: Replicated>(context: Context) -> BoxFuture<'static, ()> {
+    let queue = context.queue(O::QUEUE);
     let informers = &context.informers;
-    informers.replica_sets.on_change({
+    O::informer(informers).on_change({
         let queue = queue.clone();
         move |change| {
-            if let Some(replica_set) = change.latest() {
-                queue.add(Key::of(&**replica_set));
+            if let Some(owner) = change.latest() {
+                queue.add(Key::of(&**owner));
             }
         }
     });
@@ -42,25 +46,26 @@ pub(crate) fn start(context: Context) -> BoxFuture<'static, ()> {
         let informers = Arc::downgrade(informers);
         move |change| {
             if let Some(informers) = informers.upgrade() {
-                pod_changed(&informers, &queue, change);
+                pod_changed::<O>(&informers, &queue, change);
             }
         }
     });
     let waiting = context.clone();
-    let runner = context.runner(queue, WORKERS, ReplicaSets { context: context.clone() });
+    let replicas = Replicas::<O> { context: context.clone(), of: PhantomData };
+    let runner = context.runner(queue, WORKERS, replicas);
     Box::pin(async move {
-        waiting.informers.replica_sets.synced().await;
+        O::informer(&waiting.informers).synced().await;
         waiting.informers.pods.synced().await;
         runner.run().await;
     })
 }
 
-/// Wakes the ReplicaSets that a pod belongs or belonged to, or could belong to.
-fn pod_changed(informers: &Informers, queue: &Queue<Key>, change: &Change<Pod>) {
+/// Wakes the owners that a pod belongs or belonged to, or could belong to.
+fn pod_changed<O: Replicated>(informers: &Informers, queue: &Queue<Key>, change: &Change<Pod>) {
     for pod in change.both() {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         if let Some(owner) = owner::controller_of(&pod.metadata) {
-            if owner.kind == "ReplicaSet" {
+            if owner.kind == O::kind(&()) {
                 queue.add(Key::new(namespace, &owner.name));
             }
             continue;
@@ -70,55 +75,46 @@ fn pod_changed(informers: &Informers, queue: &Queue<Key>, change: &Change<Pod>) 
         if !present || pods::is_terminating(pod) {
             continue;
         }
-        for replica_set in informers.replica_sets.in_namespace(&namespace) {
-            let selector = selector_of(&replica_set);
+        for owner in O::informer(informers).in_namespace(&namespace) {
+            let selector = owner.selector();
             if selector.is_ok_and(|selector| selector.matches_some(pod.metadata.labels.as_ref())) {
-                queue.add(Key::of(&*replica_set));
+                queue.add(Key::of(&*owner));
             }
         }
     }
 }
 
-fn selector_of(replica_set: &ReplicaSet) -> Result<Selector> {
-    let selector = replica_set.spec.as_ref().map(|spec| &spec.selector);
-    let selector = selector.ok_or_else(|| Error::Invalid("a ReplicaSet without spec".into()))?;
-    let selector = Selector::try_from(selector).map_err(|e| Error::Invalid(e.to_string()))?;
-    if selector.is_everything() {
-        return Err(Error::Invalid("an empty selector would select every pod".into()));
-    }
-    Ok(selector)
-}
-
-struct ReplicaSets {
+struct Replicas<O> {
     context: Context,
+    of: PhantomData<fn() -> O>,
 }
 
 #[async_trait]
-impl Reconcile<Key> for ReplicaSets {
+impl<O: Replicated> Reconcile<Key> for Replicas<O> {
     async fn reconcile(&self, key: &Key) -> Result<Next> {
         let Context { client, informers, .. } = &self.context;
-        let Some(replica_set) = informers.replica_sets.get(key) else { return Ok(Next::Wait) };
-        let selector = selector_of(&replica_set)?;
-        let mut claimed = claim(client, &*replica_set, &selector, &informers.pods).await?;
+        let Some(owner) = O::informer(informers).get(key) else { return Ok(Next::Wait) };
+        let selector = owner.selector()?;
+        let mut claimed = claim(client, &*owner, &selector, &informers.pods).await?;
         claimed.retain(|pod| !pods::is_terminal(pod));
         let (mut active, mut terminating): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|pod| !pods::is_terminating(pod));
 
-        let managed = if replica_set.metadata.deletion_timestamp.is_none() {
-            manage::manage(&self.context, &replica_set, &active).await
+        let managed = if owner.meta().deletion_timestamp.is_none() {
+            manage::manage(&self.context, &*owner, &active).await
         } else {
             Ok(())
         };
         // What was just created and deleted is already known.
-        refresh(informers, &replica_set, &selector, &mut active, &mut terminating);
+        refresh(informers, &*owner, &selector, &mut active, &mut terminating);
         let (status, next) = status::calculate(
-            &replica_set,
+            &*owner,
             &active,
             terminating.len(),
             managed.as_ref().err(),
             clock::now(),
         );
-        self.write_status(&replica_set, status).await?;
+        self.write_status(&owner, status).await?;
         managed.map(|()| next)
     }
 }
@@ -126,38 +122,34 @@ impl Reconcile<Key> for ReplicaSets {
 /// Reads the pods again from memory.
 fn refresh(
     informers: &Informers,
-    replica_set: &ReplicaSet,
+    owner: &impl Replicated,
     selector: &Selector,
     active: &mut Vec<Arc<Pod>>,
     terminating: &mut Vec<Arc<Pod>>,
 ) {
-    let uid = replica_set.metadata.uid.as_deref().unwrap_or_default();
+    let uid = owner.meta().uid.as_deref().unwrap_or_default();
     let held = informers.pods.controlled_by(uid).into_iter().filter(|pod| {
         !pods::is_terminal(pod) && selector.matches_some(pod.metadata.labels.as_ref())
     });
     (*active, *terminating) = held.partition(|pod| !pods::is_terminating(pod));
 }
 
-impl ReplicaSets {
-    async fn write_status(
-        &self,
-        replica_set: &ReplicaSet,
-        status: k8s_openapi::api::apps::v1::ReplicaSetStatus,
-    ) -> Result<()> {
-        if replica_set.status.as_ref() == Some(&status) {
+impl<O: Replicated> Replicas<O> {
+    async fn write_status(&self, owner: &O, status: ReplicaSetStatus) -> Result<()> {
+        let mut changed = owner.clone();
+        changed.set_status(status);
+        if changed.status() == owner.status() {
             return Ok(());
         }
         let Context { client, informers, .. } = &self.context;
-        let metadata = &replica_set.metadata;
+        let metadata = owner.meta();
         let name = metadata.name.as_deref().unwrap_or_default();
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        let api = Api::<ReplicaSet>::namespaced(client.clone(), namespace);
-        let mut changed = replica_set.clone();
-        changed.status = Some(status);
+        let api = Api::<O>::namespaced(client.clone(), namespace);
         let written = api.replace_status(name, &PostParams::default(), &changed).await;
-        match written.doing("writing a ReplicaSet's status") {
+        match written.doing("writing the status") {
             Ok(written) => {
-                informers.replica_sets.observe(written);
+                O::informer(informers).observe(written);
                 Ok(())
             }
             Err(error) if error.is_not_found() => Ok(()),

@@ -1,4 +1,4 @@
-//! What a ReplicaSet's status says, computed from its pods.
+//! What the status says, computed from the pods.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use coracle_api::conditions::{self, Condition};
 use coracle_api::pods::{self, Availability};
 use coracle_api::selector::Selector;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 
+use super::Replicated;
 use crate::error::Error;
 use crate::runner::Next;
 
@@ -18,16 +19,16 @@ const REPLICA_FAILURE: &str = "ReplicaFailure";
 /// The status that follows from the `active` pods and from what went wrong, and when it will
 /// change by the passing of time alone.
 pub(super) fn calculate(
-    replica_set: &ReplicaSet,
+    owner: &impl Replicated,
     active: &[Arc<Pod>],
     terminating: usize,
     failure: Option<&Error>,
     now: Timestamp,
 ) -> (ReplicaSetStatus, Next) {
-    let spec = replica_set.spec.clone().unwrap_or_default();
-    let labels = spec.template.and_then(|template| template.metadata?.labels).unwrap_or_default();
+    let metadata = owner.template().and_then(|template| template.metadata.as_ref());
+    let labels = metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
     let template = Selector::from(&labels);
-    let min_ready = spec.min_ready_seconds.unwrap_or(0);
+    let min_ready = owner.min_ready_seconds();
 
     let mut labelled = 0;
     let mut ready = 0;
@@ -45,7 +46,7 @@ pub(super) fn calculate(
         }
     }
 
-    let mut status = replica_set.status.clone().unwrap_or_default();
+    let mut status = owner.status().unwrap_or_default();
     match failure {
         None => {
             conditions::remove(&mut status.conditions, REPLICA_FAILURE);
@@ -54,8 +55,7 @@ pub(super) fn calculate(
         Some(Error::Unfinished(_)) => {}
         Some(error) => {
             if conditions::find(status.conditions.as_ref(), REPLICA_FAILURE).is_none() {
-                let wanted = spec.replicas.unwrap_or(1);
-                let too_few = count(active.len()) < wanted;
+                let too_few = count(active.len()) < owner.replicas();
                 let reason = if too_few { "FailedCreate" } else { "FailedDelete" };
                 let condition =
                     ReplicaSetCondition::new(REPLICA_FAILURE, "True", reason, error.for_people());
@@ -70,7 +70,7 @@ pub(super) fn calculate(
     status.ready_replicas = some(ready);
     status.available_replicas = some(available);
     status.terminating_replicas = Some(count(terminating));
-    status.observed_generation = replica_set.metadata.generation;
+    status.observed_generation = owner.meta().generation;
     (status, soonest.map_or(Next::Wait, Next::After))
 }
 
@@ -80,6 +80,7 @@ fn count(number: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::apps::v1::ReplicaSet;
     use serde_json::json;
 
     use super::*;
