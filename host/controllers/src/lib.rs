@@ -81,6 +81,10 @@ const TABLE: &[Controller] = &[
     Controller { name: "cronjob-controller", start: cronjob::start },
     Controller { name: "ttl-after-finished-controller", start: ttlafterfinished::start },
     Controller { name: "endpointslice-controller", start: endpointslice::start },
+    Controller {
+        name: "endpointslicemirroring-controller",
+        start: endpointslice::mirroring::start,
+    },
     Controller { name: "endpoint-controller", start: endpoints::start },
     Controller { name: "resourcequota-controller", start: resourcequota::start },
     Controller { name: "clusterrole-aggregation-controller", start: clusterroleaggregation::start },

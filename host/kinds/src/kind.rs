@@ -215,6 +215,16 @@ pub trait Kind: Send + Sync + 'static {
     fn rename(&self, object: &mut dyn Object, name: String);
     /// Brings back what an update of `part` may not touch, and counts the generation.
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part);
+    /// Brings back what an update through a subresource other than `status` may not touch, and
+    /// counts the generation; the faults of the change.
+    fn prepare_subresource(
+        &self,
+        _new: &mut dyn Object,
+        _old: &dyn Object,
+        _name: &str,
+    ) -> Vec<Cause> {
+        vec![]
+    }
     /// The faults of the object's own fields; metadata is validated by the verbs.
     fn validate(&self, object: &dyn Object) -> Vec<Cause>;
     /// The faults of a new object that an older one may have, [`Kind::validate`]'s not included.
@@ -300,6 +310,9 @@ pub(crate) trait Strategy:
         self.meta_mut().name = Some(name);
     }
     fn prepare_update(&mut self, _old: &Self, _part: Part) {}
+    fn prepare_subresource(&mut self, _old: &Self, _name: &str) -> Vec<Cause> {
+        vec![]
+    }
     fn validate(&self) -> Vec<Cause> {
         vec![]
     }
@@ -356,10 +369,10 @@ macro_rules! typed {
             None => return $($or)?,
         }
     };
-    (mut $object:expr) => {
+    (mut $object:expr $(, $or:expr)?) => {
         match $object.downcast_mut::<T>() {
             Some(object) => object,
-            None => return,
+            None => return $($or)?,
         }
     };
 }
@@ -425,6 +438,15 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object, part: Part) {
         typed!(mut new).prepare_update(typed!(old), part);
+    }
+
+    fn prepare_subresource(
+        &self,
+        new: &mut dyn Object,
+        old: &dyn Object,
+        name: &str,
+    ) -> Vec<Cause> {
+        typed!(mut new, vec![]).prepare_subresource(typed!(old, vec![]), name)
     }
 
     fn validate(&self, object: &dyn Object) -> Vec<Cause> {

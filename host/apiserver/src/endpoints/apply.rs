@@ -25,11 +25,11 @@ use crate::registry::{
 /// The media type of applied configurations.
 pub(super) const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 
-/// Applies a configuration to an object or its status.
+/// Applies a configuration to an object or what of it a subresource is about.
 pub(super) async fn apply(
     call: &Call,
     kind: &dyn Kind,
-    part: Part,
+    part: Option<Part>,
     body: Body,
 ) -> Result<Response<Body>> {
     let output = call.output(kind.names())?;
@@ -39,7 +39,7 @@ pub(super) async fn apply(
     let write = call.write(kind, options.dry_run);
     let mut applying = Applying { call, write, config: config.json, owners: Owners::Compared };
     let name = &call.target.name;
-    let (written, created) = registry::update(write, name, Some(part), &mut applying).await?;
+    let (written, created) = registry::update(write, name, part, &mut applying).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     respond::object(kind, status, output, written).await
 }

@@ -2,7 +2,6 @@
 //! what happens to objects.
 
 mod apply;
-mod approval;
 mod binding;
 mod body;
 mod compression;
@@ -10,9 +9,7 @@ mod create;
 mod decode;
 mod delete;
 mod discovery;
-mod ephemeral;
 mod eviction;
-mod finalize;
 mod get;
 mod health;
 mod list;
@@ -118,8 +115,8 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
             // Names of new objects stand in them, not in the path.
             Verb::Create if !call.target.name.is_empty() => Err(ApiError::method_not_allowed()),
             Verb::Create => create::create(&call, &*kind, body).await,
-            Verb::Update => update::update(&call, &*kind, Part::Main, body).await,
-            Verb::Patch => patch::patch(&call, &*kind, Part::Main, body).await,
+            Verb::Update => update::update(&call, &*kind, Some(Part::Main), body).await,
+            Verb::Patch => patch::patch(&call, &*kind, Some(Part::Main), body).await,
             Verb::Delete => delete::delete(&call, &*kind, body).await,
             Verb::DeleteCollection => delete::collection(&call, &*kind, body).await,
         };
@@ -132,21 +129,19 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
     }
     match (subresource.name, call.verb) {
         ("status", Verb::Get) => get::get(&call, &*kind).await,
-        ("status", Verb::Update) => update::update(&call, &*kind, Part::Status, body).await,
-        ("status", _) => patch::patch(&call, &*kind, Part::Status, body).await,
-        ("approval", Verb::Get) => get::get(&call, &*kind).await,
-        ("approval", Verb::Update) => approval::update(&call, &*kind, body).await,
-        ("approval", _) => approval::patch(&call, &*kind, body).await,
+        ("status", Verb::Update) => update::update(&call, &*kind, Some(Part::Status), body).await,
+        ("status", _) => patch::patch(&call, &*kind, Some(Part::Status), body).await,
         ("scale", Verb::Get) => scale::get(&call, &*kind).await,
         ("scale", Verb::Update) => scale::update(&call, &*kind, body).await,
         ("scale", _) => scale::patch(&call, &*kind, body).await,
         ("binding", _) => binding::create(&call, &*kind, body).await,
-        ("ephemeralcontainers", Verb::Get) => get::get(&call, &*kind).await,
-        ("ephemeralcontainers", _) => ephemeral::change(&call, &*kind, body).await,
         ("eviction", _) => eviction::create(&call, &*kind, body).await,
-        ("finalize", _) => finalize::update(&call, &*kind, body).await,
         ("log", _) => log::get(&call, &*kind).await,
         ("token", _) => token::create(&call, &*kind, body).await,
+        // What an update through any other one may touch, the kind knows.
+        (_, Verb::Get) => get::get(&call, &*kind).await,
+        (_, Verb::Update) => update::update(&call, &*kind, None, body).await,
+        (_, Verb::Patch) => patch::patch(&call, &*kind, None, body).await,
         _ => Err(ApiError::no_such_path()),
     }
 }

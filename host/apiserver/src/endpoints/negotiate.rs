@@ -75,6 +75,14 @@ impl Output {
         Self::choose(headers, params, || true, false)
     }
 
+    /// The same for what cannot be shown as a table.
+    pub(super) fn plain(headers: &HeaderMap, params: &Params) -> Result<Self> {
+        match Self::negotiate(headers, params)? {
+            Self { view: View::Table(..), .. } => Err(not_acceptable(false)),
+            output => Ok(output),
+        }
+    }
+
     /// The first form of the `Accept` header that can be had. `protobuf` says whether whole
     /// objects can be had in it.
     fn choose(

@@ -119,7 +119,7 @@ impl Change for Patching<'_> {
 pub(super) async fn patch(
     call: &Call,
     kind: &dyn Kind,
-    part: Part,
+    part: Option<Part>,
     body: Body,
 ) -> Result<Response<Body>> {
     if body::media_type(&call.headers) == apply::MEDIA_TYPE {
@@ -130,6 +130,6 @@ pub(super) async fn patch(
     let mut patching = Patching::read(call, kind, &options, body).await?;
     let write = call.write(kind, options.dry_run);
     let name = &call.target.name;
-    let (written, _) = registry::update(write, name, Some(part), &mut patching).await?;
+    let (written, _) = registry::update(write, name, part, &mut patching).await?;
     respond::object(kind, StatusCode::OK, output, written).await
 }

@@ -1,4 +1,4 @@
-//! An object, or its status, replaced by what the caller sends.
+//! An object, or what of it a subresource is about, replaced by what the caller sends.
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -50,7 +50,7 @@ impl Change for Replace<'_> {
 pub(super) async fn update(
     call: &Call,
     kind: &dyn Kind,
-    part: Part,
+    part: Option<Part>,
     body: Body,
 ) -> Result<Response<Body>> {
     let output = call.output(kind.names())?;
@@ -58,7 +58,7 @@ pub(super) async fn update(
     let mut replace = Replace::read(call, kind, &options, body).await?;
     let name = &call.target.name;
     let write = call.write(kind, options.dry_run);
-    let (written, created) = registry::update(write, name, Some(part), &mut replace).await?;
+    let (written, created) = registry::update(write, name, part, &mut replace).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     respond::object(kind, status, output, written).await
 }

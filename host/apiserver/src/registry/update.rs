@@ -44,8 +44,9 @@ impl<F: FnMut(&Entry, &dyn Object) -> Result<Box<dyn Object>> + Send> Change for
     }
 }
 
-/// Changes the object `name`. With no `part` the change itself knows what it may touch. The answer
-/// is the encoding, and whether the object was created.
+/// Changes the object `name`. With no `part` it is done through a subresource of which the kind, or
+/// the change itself, knows what it may touch. The answer is the encoding, and whether the object
+/// was created.
 pub(crate) async fn update(
     write: Write<'_>,
     name: &str,
@@ -76,7 +77,7 @@ pub(crate) async fn update(
         let attributes = Attributes { operation: Operation::Update, write, name };
         server.admission.admit(&attributes, &mut *new, Some(&*old)).await?;
         let held = server.allocators.begin_update(write, &mut *new, &*old).await?;
-        check(kind, name, part, &mut *new, &*old)?;
+        check(write, name, part, &mut *new, &*old)?;
         if part == Some(Part::Main) {
             let warnings = kind.warnings(&*new, Some(&*old));
             warnings.into_iter().for_each(|text| write.warnings.add(text));
@@ -120,12 +121,13 @@ fn expect_version(kind: &dyn Kind, name: &str, new: &mut dyn Object, entry: &Ent
 
 /// Brings back what may not be touched, and refuses what may not be changed.
 fn check(
-    kind: &dyn Kind,
+    write: Write<'_>,
     name: &str,
     part: Option<Part>,
     new: &mut dyn Object,
     old: &dyn Object,
 ) -> Result<()> {
+    let Write { kind, subresource, .. } = write;
     let names = kind.names();
     let conflicting = new.meta().uid.as_deref().filter(|uid| !uid.is_empty());
     if let Some(uid) = conflicting.filter(|uid| Some(*uid) != old.meta().uid.as_deref()) {
@@ -136,15 +138,18 @@ fn check(
     }
     metadata::place(new, names.namespaced, old.meta().namespace.as_deref().unwrap_or_default())?;
     new.meta_mut().generation = old.meta().generation;
-    let Some(part) = part else {
-        metadata::carry_over(new.meta_mut(), old.meta());
-        return Ok(());
+    let further = match part {
+        Some(part) => {
+            kind.prepare_update(new, old, part);
+            vec![]
+        }
+        None => kind.prepare_subresource(new, old, subresource),
     };
-    kind.prepare_update(new, old, part);
     metadata::carry_over(new.meta_mut(), old.meta());
     let mut causes = metadata::validate(kind, new);
     causes.extend(metadata::validate_update(new.meta(), old.meta()));
-    causes.extend(kind.validate_change(new, old, part));
+    causes.extend(further);
+    causes.extend(part.map(|part| kind.validate_change(new, old, part)).unwrap_or_default());
     if causes.is_empty() { Ok(()) } else { Err(metadata::refused(kind, name, causes)) }
 }
 

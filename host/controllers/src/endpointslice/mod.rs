@@ -1,21 +1,23 @@
 //! EndpointSlices: the addresses behind each Service that has a selector, at most a hundred a slice.
-//! Which slices there must be is computed in `plan`, purely.
+//! Which slices there must be is computed in `plan`, purely; `write` carries it out. `mirroring`
+//! makes slices of the Endpoints of Services that have none.
 
+pub(crate) mod mirroring;
 mod plan;
+mod write;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coracle_api::{owner, pods};
-use futures::future::{BoxFuture, join_all};
+use coracle_api::pods;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
-use kube::Api;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::backends;
 use crate::context::{Context, Informers};
-use crate::error::{Result, While, all};
+use crate::error::Result;
 use crate::runner::{Key, Next, Reconcile};
 
 const WORKERS: usize = 5;
@@ -84,10 +86,30 @@ impl Reconcile<Key> for EndpointSlices {
 
         let pods = backends::pods(informers, &service, &selector);
         let wanted = groups(informers, &service, &pods);
-        let plan = plan::plan(&service, &existing, wanted);
-        self.carry_out(&service, plan).await?;
+        let plan = plan::plan(&whole(&service), &existing, wanted);
+        write::carry_out(&self.context, &*service, plan).await?;
         Ok(Next::Wait)
     }
+}
+
+/// Slices carry the Service's labels and ours.
+fn whole(service: &Service) -> plan::Whole {
+    let name = service.metadata.name.clone().unwrap_or_default();
+    let mut labels = service.metadata.labels.clone().unwrap_or_default();
+    labels.retain(|label, _| label != backends::HEADLESS_LABEL);
+    if backends::is_headless(service) {
+        labels.insert(backends::HEADLESS_LABEL.to_owned(), String::new());
+    }
+    labels.insert(SERVICE_LABEL.to_owned(), name.clone());
+    labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
+    let metadata = ObjectMeta {
+        generate_name: Some(format!("{name}-")),
+        namespace: service.metadata.namespace.clone(),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    // Each family is told of at least once, even if nothing is behind the Service.
+    plan::Whole { families: backends::families(service), metadata }
 }
 
 /// The endpoints that there must be, by family and ports: pods may serve a named port on different
@@ -159,56 +181,5 @@ fn endpoint(
         target_ref: Some(backends::reference(pod)),
         zone,
         ..Endpoint::default()
-    }
-}
-
-impl EndpointSlices {
-    async fn carry_out(&self, service: &Service, plan: plan::Plan) -> Result<()> {
-        let Context { client, informers, events, .. } = &self.context;
-        let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-        let api = Api::<EndpointSlice>::namespaced(client.clone(), namespace);
-        let slices = &informers.endpoint_slices;
-
-        let created = plan.create.iter().map(|slice| async {
-            let mut slice = slice.clone();
-            slice.metadata.owner_references = Some(vec![owner::controller_reference(service)]);
-            match api.create(&PostParams::default(), &slice).await.doing("creating a slice") {
-                Ok(created) => drop(slices.observe(created)),
-                Err(error) if error.is_namespace_terminating() => {}
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        });
-        let updated = plan.update.iter().map(|slice| async {
-            let name = slice.metadata.name.as_deref().unwrap_or_default();
-            let written = api.replace(name, &PostParams::default(), slice).await;
-            slices.observe(written.doing("updating a slice")?);
-            Ok(())
-        });
-        let deleted = plan.delete.iter().map(|slice| async {
-            let name = slice.metadata.name.as_deref().unwrap_or_default();
-            let only_this =
-                Preconditions { uid: slice.metadata.uid.clone(), resource_version: None };
-            let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
-            match api.delete(name, &params).await.doing("deleting a slice") {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => slices.forget(slice),
-            }
-            Ok(())
-        });
-        let results = tokio::join!(join_all(created), join_all(updated), join_all(deleted));
-        let result = all(results.0.into_iter().chain(results.1).chain(results.2));
-        if let Err(error) = result {
-            if !error.is_conflict() {
-                let name = service.metadata.name.as_deref().unwrap_or_default();
-                let message = format!(
-                    "Error updating Endpoint Slices for Service {namespace}/{name}: {}",
-                    error.for_people()
-                );
-                events.warning(service, "FailedToUpdateEndpointSlices", message);
-            }
-            return Err(error);
-        }
-        Ok(())
     }
 }

@@ -4,12 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{MANAGER, MANAGER_LABEL, SERVICE_LABEL};
-use crate::backends::{self, Family};
+use crate::backends::Family;
 
 /// Endpoints in one slice.
 const CAPACITY: usize = 100;
@@ -32,6 +30,14 @@ pub(super) struct Port {
     pub(super) app_protocol: Option<String>,
 }
 
+/// What slices are made for.
+pub(super) struct Whole {
+    /// The families of addresses that are told of even if there are none.
+    pub(super) families: Vec<Family>,
+    /// The metadata of each slice; without annotations, those of a slice stay as they are.
+    pub(super) metadata: ObjectMeta,
+}
+
 /// What must be written.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -40,8 +46,8 @@ pub(super) struct Plan {
     pub(super) delete: Vec<Arc<EndpointSlice>>,
 }
 
-/// From the `existing` slices of a Service to those that hold the `wanted` endpoints.
-pub(super) fn plan(service: &Service, existing: &[Arc<EndpointSlice>], mut wanted: Groups) -> Plan {
+/// From the `existing` slices of a whole to those that hold the `wanted` endpoints.
+pub(super) fn plan(whole: &Whole, existing: &[Arc<EndpointSlice>], mut wanted: Groups) -> Plan {
     let mut plan = Plan::default();
     let mut by_group: BTreeMap<Group, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
     for slice in existing {
@@ -49,8 +55,7 @@ pub(super) fn plan(service: &Service, existing: &[Arc<EndpointSlice>], mut wante
             by_group.entry(group_of(slice)).or_default().push(slice.clone());
         }
     }
-    // Each family is told of at least once, even if nothing is behind the Service.
-    for family in backends::families(service) {
+    for &family in &whole.families {
         if !wanted.keys().any(|group| group.family == family) {
             let kept = by_group.keys().find(|group| group.family == family).cloned();
             let none = Group { family, ports: Vec::new() };
@@ -59,7 +64,7 @@ pub(super) fn plan(service: &Service, existing: &[Arc<EndpointSlice>], mut wante
     }
     for (group, endpoints) in wanted {
         let slices = by_group.remove(&group).unwrap_or_default();
-        fill(service, &group, slices, endpoints, &mut plan);
+        fill(whole, &group, slices, endpoints, &mut plan);
     }
     plan.delete.extend(by_group.into_values().flatten());
     plan
@@ -86,7 +91,7 @@ struct Draft {
 }
 
 fn fill(
-    service: &Service,
+    whole: &Whole,
     group: &Group,
     slices: Vec<Arc<EndpointSlice>>,
     endpoints: Vec<Endpoint>,
@@ -140,7 +145,7 @@ fn fill(
             continue;
         }
         filled = true;
-        let wanted = metadata(service, Some(&draft.original.metadata));
+        let wanted = whole.metadata(Some(&draft.original.metadata));
         if draft.changed || wanted != draft.original.metadata {
             plan.update.push(EndpointSlice {
                 metadata: wanted,
@@ -156,7 +161,7 @@ fn fill(
         address_type: group.family.as_str().to_owned(),
         ports: some(group.ports.iter().cloned().map(EndpointPort::from).collect()),
         endpoints: some(endpoints),
-        metadata: metadata(service, None),
+        metadata: whole.metadata(None),
     }));
 }
 
@@ -178,23 +183,18 @@ fn identity(endpoint: &Endpoint) -> (Option<String>, Vec<String>) {
     (uid, endpoint.addresses.clone())
 }
 
-/// The metadata of a slice: the Service's labels and ours.
-fn metadata(service: &Service, old: Option<&ObjectMeta>) -> ObjectMeta {
-    let name = service.metadata.name.clone().unwrap_or_default();
-    let mut metadata = old.cloned().unwrap_or_else(|| ObjectMeta {
-        generate_name: Some(format!("{name}-")),
-        namespace: service.metadata.namespace.clone(),
-        ..ObjectMeta::default()
-    });
-    let mut labels = service.metadata.labels.clone().unwrap_or_default();
-    labels.retain(|label, _| label != backends::HEADLESS_LABEL);
-    if backends::is_headless(service) {
-        labels.insert(backends::HEADLESS_LABEL.to_owned(), String::new());
+impl Whole {
+    /// The metadata of a slice.
+    fn metadata(&self, old: Option<&ObjectMeta>) -> ObjectMeta {
+        let wanted = &self.metadata;
+        let Some(old) = old else { return wanted.clone() };
+        let annotations = wanted.annotations.as_ref().or(old.annotations.as_ref());
+        ObjectMeta {
+            labels: wanted.labels.clone(),
+            annotations: annotations.filter(|all| !all.is_empty()).cloned(),
+            ..old.clone()
+        }
     }
-    labels.insert(SERVICE_LABEL.to_owned(), name);
-    labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
-    metadata.labels = Some(labels);
-    metadata
 }
 
 #[cfg(test)]
@@ -203,10 +203,11 @@ mod tests {
 
     use super::*;
 
-    fn service() -> Service {
-        serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default",
-            "labels": {"team": "a"}}, "spec": {"clusterIP": "10.0.0.1"}}))
-        .unwrap()
+    fn service() -> Whole {
+        let service = serde_json::from_value(json!({"metadata": {"name": "web",
+            "namespace": "default", "labels": {"team": "a"}}, "spec": {"clusterIP": "10.0.0.1"}}))
+        .unwrap();
+        super::super::whole(&service)
     }
 
     fn endpoint(number: usize, ready: bool) -> Endpoint {
@@ -298,7 +299,7 @@ mod tests {
         let mut slices = Vec::new();
         apply(&mut slices, wanted([1, 2]));
         let labels = slices[0].metadata.labels.clone().unwrap();
-        assert_eq!(labels[SERVICE_LABEL], "web");
+        assert_eq!(labels["kubernetes.io/service-name"], "web");
         assert_eq!(labels["team"], "a");
         let mut unready = wanted([1]);
         unready.entry(group(80)).or_default().push(endpoint(2, false));

@@ -3,8 +3,10 @@
 
 mod expressions;
 mod mutating;
+mod typecheck;
 mod validating;
 
 pub use expressions::{Conditions, Expression, Variables, env};
 pub use mutating::{Mutation, Mutations};
+pub use typecheck::warnings;
 pub use validating::{Rule, Validations};

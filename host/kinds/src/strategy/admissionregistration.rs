@@ -3,15 +3,16 @@
 use coracle_api::cause::Cause;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding,
-    MutatingWebhookConfiguration, ParamKind, ParamRef, ServiceReference, ValidatingAdmissionPolicy,
-    ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+    MutatingWebhookConfiguration, ParamKind, ParamRef, ServiceReference, TypeChecking,
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyStatus,
+    ValidatingWebhookConfiguration,
 };
 use serde_json::{Value, json};
 
 use super::generation;
 use super::table::{AGE, NAME, age, column, name};
-use crate::validation;
 use crate::{Column, Names, Part, Rules, Strategy};
+use crate::{admission, validation};
 
 const RULES: Rules = Rules { unconditional_update: false, ..Rules::USUAL };
 const HTTPS: i32 = 443;
@@ -160,6 +161,17 @@ fn shown_ref(params: Option<&ParamRef>) -> Value {
     }
 }
 
+/// The status of a policy whose expressions have been looked at.
+fn checked(policy: &ValidatingAdmissionPolicy) -> ValidatingAdmissionPolicyStatus {
+    let warnings = policy.spec.as_ref().map(admission::warnings).unwrap_or_default();
+    let expression_warnings = (!warnings.is_empty()).then_some(warnings);
+    ValidatingAdmissionPolicyStatus {
+        observed_generation: policy.metadata.generation,
+        type_checking: Some(TypeChecking { expression_warnings }),
+        ..policy.status.clone().unwrap_or_default()
+    }
+}
+
 impl Strategy for ValidatingAdmissionPolicy {
     const NAMES: Names = names(
         "ValidatingAdmissionPolicy",
@@ -182,14 +194,18 @@ impl Strategy for ValidatingAdmissionPolicy {
     }
 
     fn prepare_create(&mut self) {
-        self.status = Some(Default::default());
         generation::start(self);
+        self.status = None;
+        self.status = Some(checked(self));
     }
 
     fn prepare_update(&mut self, old: &Self, part: Part) {
         if part == Part::Main {
             self.status = old.status.clone();
             generation::count(self, old, self.spec != old.spec);
+            if self.metadata.generation != old.metadata.generation {
+                self.status = Some(checked(self));
+            }
         } else {
             self.spec = old.spec.clone();
             generation::count(self, old, false);

@@ -46,6 +46,15 @@ impl Strategy for CertificateSigningRequest {
         }
     }
 
+    fn prepare_subresource(&mut self, old: &Self, _name: &str) -> Vec<Cause> {
+        self.spec = old.spec.clone();
+        let sent = self.status.take().and_then(|status| status.conditions);
+        self.status = old.status.clone();
+        self.status.get_or_insert_default().conditions = sent;
+        date_conditions(self, old);
+        validation::certificate_signing_request_update(self, old, Setting::Approval)
+    }
+
     fn validate_create(&self) -> Vec<Cause> {
         validation::certificate_signing_request(self)
     }
@@ -80,7 +89,7 @@ impl Strategy for CertificateSigningRequest {
 }
 
 /// Gives conditions that say nothing of it the time of their last update and transition.
-pub fn date_conditions(new: &mut CertificateSigningRequest, old: &CertificateSigningRequest) {
+fn date_conditions(new: &mut CertificateSigningRequest, old: &CertificateSigningRequest) {
     let now = Time(seconds(clock::now()));
     let before = old.status.as_ref().and_then(|status| status.conditions.as_deref());
     let conditions = new.status.as_mut().and_then(|status| status.conditions.as_mut());

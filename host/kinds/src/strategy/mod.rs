@@ -80,7 +80,6 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::{Builtin, Kind};
 
-pub use certificatesigningrequest::date_conditions;
 pub(crate) use job::{CONTROLLER_UID, JOB_NAME};
 pub use table::{AGE, NAME};
 pub(crate) use table::{NAME_AND_AGE, name_and_age};

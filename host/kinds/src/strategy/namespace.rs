@@ -17,6 +17,13 @@ fn phase(namespace: &Namespace) -> &str {
     namespace.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
 }
 
+/// A name that the server makes is not there yet when defaults are filled in.
+fn label(namespace: &mut Namespace) {
+    if let Some(name) = namespace.metadata.name.clone().filter(|name| !name.is_empty()) {
+        namespace.metadata.labels.get_or_insert_default().insert(NAME_LABEL.into(), name);
+    }
+}
+
 impl Strategy for Namespace {
     const NAMES: Names = Names {
         group: "",
@@ -34,9 +41,7 @@ impl Strategy for Namespace {
     const SELECTABLE: &'static [&'static str] = &["status.phase"];
 
     fn default_fields(&mut self) {
-        if let Some(name) = self.metadata.name.clone().filter(|name| !name.is_empty()) {
-            self.metadata.labels.get_or_insert_default().insert(NAME_LABEL.into(), name);
-        }
+        label(self);
         let phase = &mut self.status.get_or_insert_default().phase;
         phase.get_or_insert_with(|| "Active".into());
     }
@@ -48,6 +53,12 @@ impl Strategy for Namespace {
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             finalizers.push(FINALIZER.into());
         }
+        label(self);
+    }
+
+    fn rename(&mut self, name: String) {
+        self.metadata.name = Some(name);
+        label(self);
     }
 
     fn prepare_update(&mut self, old: &Self, part: Part) {
@@ -57,6 +68,12 @@ impl Strategy for Namespace {
         // Only the finalize subresource changes them.
         let finalizers = old.spec.as_ref().and_then(|spec| spec.finalizers.clone());
         self.spec = Some(NamespaceSpec { finalizers });
+    }
+
+    /// Who empties a namespace says by `finalize` that he is done.
+    fn prepare_subresource(&mut self, old: &Self, _name: &str) -> Vec<Cause> {
+        self.status = old.status.clone();
+        self.validate()
     }
 
     fn validate(&self) -> Vec<Cause> {

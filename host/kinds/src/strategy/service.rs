@@ -43,7 +43,7 @@ impl Strategy for Service {
     }
 
     fn prepare_create(&mut self) {
-        self.status = Some(Default::default());
+        self.status.insert(Default::default()).load_balancer = Some(Default::default());
         let Some(spec) = &mut self.spec else { return };
         agree_on_cluster_ips(spec);
         default_families(spec);

@@ -50,7 +50,7 @@ const USAGES: &[&str] = &[
 
 /// What an update of a request is allowed to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setting {
+pub(crate) enum Setting {
     /// Whatever is left to its owner.
     Nothing,
     /// The certificate.
@@ -220,7 +220,7 @@ fn certificates(pem: &[u8]) -> Result<(), String> {
 }
 
 /// The faults of a change of a request.
-pub fn certificate_signing_request_update(
+pub(crate) fn certificate_signing_request_update(
     new: &CertificateSigningRequest,
     old: &CertificateSigningRequest,
     setting: Setting,

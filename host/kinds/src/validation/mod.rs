@@ -60,7 +60,7 @@ pub(crate) use admissionregistration::{
 };
 pub(crate) use apiservice::{api_service, api_service_status};
 pub(crate) use certificates::certificate_signing_request;
-pub use certificates::{Setting, certificate_signing_request_update};
+pub(crate) use certificates::{Setting, certificate_signing_request_update};
 pub use class::SYSTEM_PRIORITIES;
 pub(crate) use class::{
     priority_class, priority_class_update, runtime_class, runtime_class_update,
@@ -94,7 +94,7 @@ pub(crate) use persistentvolume::{persistent_volume, persistent_volume_update};
 pub(crate) use persistentvolumeclaim::{
     persistent_volume_claim, persistent_volume_claim_status, persistent_volume_claim_update,
 };
-pub use pod::ephemeral_containers;
+pub(crate) use pod::ephemeral_containers;
 pub(crate) use pod::{pod, pod_create, pod_status};
 pub(crate) use poddisruptionbudget::{poddisruptionbudget, poddisruptionbudget_status};
 pub(crate) use rbac::{cluster_role, cluster_role_binding, role, role_binding, role_ref_update};

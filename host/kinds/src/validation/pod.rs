@@ -60,7 +60,7 @@ pub(crate) fn pod_create(pod: &Pod) -> Vec<Cause> {
 }
 
 /// The faults of a change of a pod's ephemeral containers: those that are there stay as they are.
-pub fn ephemeral_containers(new: &Pod, old: &Pod) -> Vec<Cause> {
+pub(crate) fn ephemeral_containers(new: &Pod, old: &Pod) -> Vec<Cause> {
     let none = PodSpec::default();
     let (spec, before) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
     let mut faults = pod_spec(spec, &[], "spec");

@@ -24,7 +24,7 @@ struct TokenReview {
 }
 
 pub(super) async fn create(call: &Call, names: &ApiResource, body: Body) -> Result<Response<Body>> {
-    let output = Output::negotiate(&call.headers, &call.params)?;
+    let output = Output::plain(&call.headers, &call.params)?;
     let json = body::json(call, body).await?;
     let mut review: Map<String, Value> =
         serde_json::from_slice(&json).map_err(|error| unreadable(names, &error))?;

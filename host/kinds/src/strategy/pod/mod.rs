@@ -102,6 +102,18 @@ impl Strategy for Pod {
         }
     }
 
+    fn prepare_subresource(&mut self, old: &Self, name: &str) -> Vec<Cause> {
+        let sent = std::mem::replace(self, old.clone());
+        if name != "ephemeralcontainers" {
+            *self = sent;
+            return vec![];
+        }
+        let wanted = sent.spec.and_then(|spec| spec.ephemeral_containers);
+        self.spec.get_or_insert_default().ephemeral_containers = wanted;
+        generation::count(self, old, self.spec != old.spec);
+        validation::ephemeral_containers(self, old)
+    }
+
     fn validate(&self) -> Vec<Cause> {
         validation::pod(self)
     }
