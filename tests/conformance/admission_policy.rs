@@ -72,7 +72,6 @@ async fn refuses_many_replicas(spec: Value) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy() -> Result<()> {
     refuses_many_replicas(json!({
         "matchConstraints": deployments(),
@@ -84,7 +83,6 @@ async fn validatingadmissionpolicy() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn validatingadmissionpolicy_2() -> Result<()> {
     refuses_many_replicas(json!({
         "matchConstraints": deployments(),
@@ -101,7 +99,6 @@ async fn validatingadmissionpolicy_2() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy() -> Result<()> {
     let world = World::new().await?;
     let expression = "Object{spec: Object.spec{replicas: object.spec.replicas + 1}}";
@@ -116,7 +113,6 @@ async fn mutatingadmissionpolicy() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutatingadmissionpolicy_2() -> Result<()> {
     let world = World::new().await?;
     let expression = "Object{metadata: Object.metadata{annotations: {'my-foo-annotation': 'myAnnotationValue'}}}";
@@ -194,7 +190,6 @@ async fn mutatingadmissionpolicybinding_api() -> Result<()> {
 
 /// A policy whose expressions do not fit the types says so in its status.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn a_policy_reports_what_its_types_do_not_allow() -> Result<()> {
     let world = World::new().await?;
     let spec = json!({

@@ -84,7 +84,6 @@ async fn admission_webhook_discovery_document() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_create() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, request| {
@@ -137,7 +136,6 @@ async fn admission_webhook_deny_attach() -> Result<()> {
 
 /// A webhook that nobody serves refuses everything, if its policy is to fail.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_fail_closed() -> Result<()> {
     let world = World::new().await?;
     let nobody = json!({"url": "https://127.0.0.1:1/nobody"});
@@ -153,7 +151,6 @@ async fn admission_webhook_fail_closed() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_honor_timeout() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| allow()).await?;
@@ -188,7 +185,6 @@ async fn admission_webhook_honor_timeout() -> Result<()> {
 
 /// Each of two webhooks adds what the one before it made possible.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_ordered_mutation() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|path, request| {
@@ -219,7 +215,6 @@ async fn admission_webhook_ordered_mutation() -> Result<()> {
 
 /// What a webhook leaves out is defaulted after it.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutation_with_defaulting() -> Result<()> {
     let world = World::new().await?;
     let hook = Hook::serve(|_, _| {
@@ -239,7 +234,6 @@ async fn admission_webhook_mutation_with_defaulting() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_deny_custom_resource_create_and_delete() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"data": {"type": "string"}}))).await?;
@@ -303,7 +297,6 @@ fn open() -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource() -> Result<()> {
     let world = World::new().await?;
     define(&world, definition(&world, json!({"data": open()}))).await?;
@@ -328,7 +321,6 @@ async fn admission_webhook_mutate_custom_resource_with_pruning() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_mutate_custom_resource_with_different_stored_version() -> Result<()> {
     let world = World::new().await?;
     let group = group(&world);
@@ -407,7 +399,6 @@ async fn update_and_patch(
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_update_validating_webhook() -> Result<()> {
     update_and_patch(VALIDATING, deny("no"), |code, _| code >= 400).await
 }
@@ -417,7 +408,6 @@ fn adding() -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_update_mutating_webhook() -> Result<()> {
     update_and_patch(MUTATING, adding(), |_, one| one["data"]["mutated"] == "yes").await
 }
@@ -445,13 +435,11 @@ async fn collection(
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_list_validating_webhooks() -> Result<()> {
     collection(VALIDATING, deny("no"), |code, _| code >= 400).await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn admission_webhook_list_mutating_webhooks() -> Result<()> {
     collection(MUTATING, adding(), |_, one| one["data"]["mutated"] == "yes").await
 }
@@ -514,7 +502,6 @@ async fn validing_admission_webhook_reject_validating_webhook_configurations_wit
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn mutating_admission_webhook_mutating_webhook_excluding_object_with_specific_name()
 -> Result<()> {
     let world = World::new().await?;

@@ -143,7 +143,6 @@ async fn statefulset_list_patch_and_delete_a_collection_of_statefulsets() -> Res
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("apps/v1", "deployments");
@@ -172,6 +171,7 @@ async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
     let found = world.get(&labelled).await?;
     ensure!(found.to_string().contains(&world.namespace), "{found}");
     world.update(&one, |one| one["spec"]["replicas"] = 2.into()).await?;
+    watch.until("MODIFIED", |one| one["spec"]["replicas"] == 2).await?;
     watch.until("MODIFIED", |one| one["status"]["readyReplicas"] == 2).await?;
     let status = json!({"status": {"readyReplicas": 2}});
     let patched = world.merge(&format!("{one}/status"), status).await?;

@@ -170,7 +170,6 @@ async fn confirm_a_server_version() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn api_metadata_http_return() -> Result<()> {
     let world = World::new().await?;
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",

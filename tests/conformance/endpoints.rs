@@ -157,7 +157,6 @@ async fn endpointslice_multiple_ips_multiple_ports() -> Result<()> {
 
 /// What somebody writes as Endpoints of a service without a selector becomes slices.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn endpointslice_mirroring() -> Result<()> {
     let world = World::new().await?;
     let body = json!({"metadata": {"name": "custom"}, "spec": {"ports": [{"name": "example", "port": 80}]}});
@@ -207,7 +206,6 @@ async fn endpoint_resource_lifecycle() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn kubernetes_default_endpoints_and_endpointslices() -> Result<()> {
     let world = World::new().await?;
     let service = world.get("/api/v1/namespaces/default/services/kubernetes").await?;

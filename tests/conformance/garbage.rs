@@ -26,7 +26,6 @@ fn owner(object: &Value) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn garbage_collector_delete_replication_controller_propagation_policy_background()
 -> Result<()> {
     let world = World::new().await?;
@@ -37,7 +36,6 @@ async fn garbage_collector_delete_replication_controller_propagation_policy_back
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn garbage_collector_delete_replication_controller_propagation_policy_orphan() -> Result<()> {
     let world = World::new().await?;
     let (one, _) = controller(&world, "rc", 2).await?;
@@ -90,7 +88,6 @@ async fn garbage_collector_delete_deployment_propagation_policy_orphan() -> Resu
 
 /// Deleted in the foreground, the owner stays until what it owns is gone.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn garbage_collector_delete_replication_controller_after_owned_pods() -> Result<()> {
     let world = World::new().await?;
     let (one, _) = controller(&world, "rc", 2).await?;
@@ -110,7 +107,6 @@ async fn garbage_collector_delete_replication_controller_after_owned_pods() -> R
 
 /// What has two owners outlives the one that is deleted in the foreground.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn garbage_collector_multiple_owners() -> Result<()> {
     let world = World::new().await?;
     let (dying, _) = controller(&world, "dying", 4).await?;

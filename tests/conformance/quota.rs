@@ -285,7 +285,6 @@ async fn limitrange_list_patch_and_delete_a_limitrange_by_collection() -> Result
 
 /// A controller whose pods do not fit says so, and no longer once they do.
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn replication_controller_check_for_issues_like_exceeding_allocated_quota() -> Result<()> {
     let (world, _) = world(json!({"hard": {"pods": "2"}})).await?;
     let path = world.path("v1", "replicationcontrollers");

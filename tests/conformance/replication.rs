@@ -35,13 +35,11 @@ async fn replica_set_adopt_matching_pods_and_release_non_matching_pods() -> Resu
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn replication_controller_adopt_matching_pods() -> Result<()> {
     adopts_and_releases("ReplicationController", "v1", "replicationcontrollers").await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn replication_controller_release_pods() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");
@@ -56,7 +54,6 @@ async fn replication_controller_release_pods() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn replication_controller_get_and_update_replicationcontroller_scale() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");
@@ -72,7 +69,6 @@ async fn replication_controller_get_and_update_replicationcontroller_scale() -> 
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn replication_controller_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "replicationcontrollers");

@@ -100,7 +100,6 @@ async fn service_change_type_nodeport_to_externalname() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn service_complete_servicestatus_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let path = world.path("v1", "services");

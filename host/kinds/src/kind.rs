@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+use crate::unmarshal::mistyped;
 use crate::{Conversion, Object, validation};
 
 /// How a built-in kind is called and which forms of it are served; [`ApiResource`] is the same for
@@ -407,10 +408,13 @@ impl<T: Strategy> Kind for Builtin<T> {
             Err(error) => {
                 // Most bodies have nothing of the kind where it hurts; only those that do pay for it.
                 let cleared = error.is_data().then(|| validation::as_go_reads(json, T::BYTES));
-                let cleared = cleared.flatten();
-                let json = cleared.ok_or_else(|| undecodable(&self.names, &error))?;
+                let told = |json: &[u8], error: serde_json::Error| {
+                    let why = error.is_data().then(|| mistyped::<T>(json)).flatten();
+                    undecodable(&self.names, &why.unwrap_or_else(|| error.to_string()))
+                };
+                let Some(json) = cleared.flatten() else { return Err(told(json, error)) };
                 complaints.truncate(repeated);
-                read(&json, &mut complaints).map_err(|error| undecodable(&self.names, &error))?
+                read(&json, &mut complaints).map_err(|error| told(&json, error))?
             }
         };
         object.modernise().map_err(|error| undecodable(&self.names, &error))?;

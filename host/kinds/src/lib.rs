@@ -13,6 +13,7 @@ pub mod flowcontrol;
 mod kind;
 mod object;
 pub mod strategy;
+mod unmarshal;
 pub mod validation;
 mod version;
 

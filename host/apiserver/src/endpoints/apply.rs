@@ -101,12 +101,11 @@ impl Config {
         let json = if sent.trim_ascii_start().starts_with(b"{") && Tree::parse(&sent).is_ok() {
             sent
         } else {
-            let value: serde_json::Value =
-                serde_yaml::from_slice(&sent).map_err(|error| bad(error.to_string()))?;
-            if !value.is_object() {
+            let json = body::yaml_to_json(&sent).map_err(|error| bad(error.to_string()))?;
+            if !json.starts_with(b"{") {
                 return Err(bad("error unmarshaling JSON: not an object".into()));
             }
-            serde_json::to_vec(&value).map_err(|error| bad(error.to_string()))?.into()
+            json
         };
         if options.field_validation != FieldValidation::Ignore {
             let repeated = validation::repeated_fields(&json);

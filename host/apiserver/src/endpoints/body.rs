@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
-use super::Call;
 use super::decode::strict;
+use super::{Call, yaml};
 use crate::error::{ApiError, Reason, Result};
 use crate::protobuf;
 
@@ -89,11 +89,15 @@ fn from_protobuf(call: &Call, bytes: &[u8]) -> Result<Bytes> {
 }
 
 fn from_yaml(bytes: &[u8]) -> Result<Bytes> {
-    let bad =
-        |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
-    let value: serde_json::Value =
-        serde_yaml::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
-    Ok(serde_json::to_vec(&value).map_err(|error| bad(error.to_string()))?.into())
+    let bad = |error| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
+    yaml_to_json(bytes).map_err(bad)
+}
+
+/// The same document as JSON. Fields that are given twice stay there twice, for whoever reads it to
+/// complain of.
+pub(super) fn yaml_to_json(bytes: &[u8]) -> Result<Bytes, serde_yaml::Error> {
+    let document: yaml::Document = serde_yaml::from_slice(bytes)?;
+    Ok(document.0.into())
 }
 
 pub(super) fn unsupported(accepted: &[&str]) -> ApiError {

@@ -28,6 +28,7 @@ mod table;
 mod token;
 mod update;
 mod watch;
+mod yaml;
 
 use std::sync::Arc;
 
