@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use axum::body::Body;
 use futures::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Answer, PODS, Server, version};
@@ -154,6 +154,7 @@ async fn ephemeral_containers_are_only_added() {
     let changed = server.patch(&path, "strategic-merge-patch", both).await.is(200);
     assert_eq!(changed["spec"]["ephemeralContainers"][0]["terminationMessagePolicy"], "File");
     assert!(changed["metadata"].get("labels").is_none());
+    assert_eq!(changed["metadata"]["generation"], 2);
     let message = server.patch(&path, "merge-patch", with("look", "other:v1")).await;
     let message = message.fails(422, "Invalid");
     assert!(
@@ -174,6 +175,29 @@ async fn ephemeral_containers_are_only_added() {
     // Elsewhere they cannot be touched.
     let message = server.patch(&format!("{PODS}/a"), "merge-patch", with("b", "c")).await;
     assert!(message.fails(422, "Invalid").contains("pod updates may not change fields other than"));
+}
+
+#[tokio::test]
+async fn subresources_are_applied_to() {
+    let server = Server::new().await;
+    server.pod("a", Some("n1")).await;
+    let config = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a" },
+        "spec": { "ephemeralContainers": [{ "name": "look", "image": "tools:v1" }] } });
+    let path = format!("{PODS}/a/ephemeralcontainers?fieldManager=me");
+    let media = "application/apply-patch+yaml";
+    let applied = server.body(Method::PATCH, &path, media, config.to_string()).await.is(200);
+    assert_eq!(applied["spec"]["ephemeralContainers"][0]["name"], "look");
+    let owners = applied["metadata"]["managedFields"].as_array().unwrap();
+    let mine = owners.iter().find(|one| one["manager"] == "me").unwrap();
+    assert_eq!(
+        (&mine["operation"], &mine["subresource"]),
+        (&json!("Apply"), &json!("ephemeralcontainers"))
+    );
+    // What is not there cannot be made by a part of it.
+    let nobody = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "b" } });
+    let path = format!("{PODS}/b/ephemeralcontainers?fieldManager=me");
+    let answer = server.body(Method::PATCH, &path, media, nobody.to_string()).await;
+    answer.fails(404, "NotFound");
 }
 
 /// A node agent that writes down what it is asked.

@@ -60,7 +60,8 @@ async fn what_cannot_be_created_is_refused_as_kubernetes_words_it() {
             json!({ "metadata": { "name": "a" }, "data": 5 }),
             400,
             "BadRequest",
-            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: ",
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal \
+             number into Go struct field ConfigMap.data of type map[string]string",
         ),
         (
             CONFIGMAPS,
@@ -146,6 +147,11 @@ async fn names_are_generated() {
     let body = json!({ "metadata": { "generateName": "x".repeat(80) } });
     let created = server.post(CONFIGMAPS, body).await.is(201);
     assert_eq!(created["metadata"]["name"].as_str().unwrap().len(), 63);
+    // Selectors name namespaces by a label, whoever named them.
+    let body = json!({ "metadata": { "generateName": "team-" } });
+    let created = server.post("/api/v1/namespaces", body).await.is(201);
+    let labels = &created["metadata"]["labels"];
+    assert_eq!(labels["kubernetes.io/metadata.name"], created["metadata"]["name"]);
 }
 
 #[tokio::test]
@@ -166,6 +172,14 @@ async fn fields_are_checked_as_strictly_as_asked() {
     let ignored = server.post(&format!("{CONFIGMAPS}?fieldValidation=Ignore"), body("c")).await;
     ignored.is(201);
     assert!(!ignored.headers.contains_key("warning"));
+    let twice = "metadata: {name: d}\ndata:\n  a: b\n  a: c\n".to_owned();
+    let path = format!("{CONFIGMAPS}?fieldValidation=Strict");
+    let refused = server.body(Method::POST, &path, "application/yaml", twice.clone()).await;
+    let message = refused.fails(400, "BadRequest");
+    assert!(message.ends_with("duplicate field \"data.a\""), "{message}");
+    let warned = server.body(Method::POST, CONFIGMAPS, "application/yaml", twice).await;
+    assert_eq!(warned.headers["warning"], "299 - \"duplicate field \\\"data.a\\\"\"");
+    assert_eq!(warned.is(201)["data"], json!({ "a": "c" }));
 }
 
 #[tokio::test]
