@@ -18,6 +18,7 @@ mod objects;
 mod operator;
 mod protobuf;
 mod rollouts;
+mod sets;
 mod toolbox;
 mod walk;
 mod workloads;

@@ -60,13 +60,11 @@ async fn replicaset_status_sub_resource() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn statefulset_status_sub_resource() -> Result<()> {
     status_subresource("StatefulSet", "statefulsets").await
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn daemonset_status_sub_resource() -> Result<()> {
     status_subresource("DaemonSet", "daemonsets").await
 }
@@ -106,7 +104,6 @@ async fn replicaset_completes_the_scaling_of_a_replicaset_subresource() -> Resul
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn statefulset_resource_replica_scaling() -> Result<()> {
     scale_subresource("StatefulSet", "statefulsets").await
 }
@@ -126,7 +123,6 @@ async fn collection(kind: &str, plural: &str) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn daemonset_list_and_delete_a_collection_of_daemonsets() -> Result<()> {
     collection("DaemonSet", "daemonsets").await
 }
@@ -137,7 +133,6 @@ async fn replicaset_list_and_delete_a_collection_of_replicasets() -> Result<()> 
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn statefulset_list_patch_and_delete_a_collection_of_statefulsets() -> Result<()> {
     collection("StatefulSet", "statefulsets").await
 }
@@ -182,7 +177,6 @@ async fn deployment_completes_the_lifecycle_of_a_deployment() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn controllerrevision_resource_lifecycle() -> Result<()> {
     let world = World::new().await?;
     let daemons = ready(&world, "DaemonSet", "daemonsets", 0).await?;

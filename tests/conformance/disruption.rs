@@ -28,7 +28,6 @@ async fn guarded(world: &World, count: usize) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_create_update_patch_and_delete_object() -> Result<()> {
     let world = World::new().await?;
     discovered(&world, GROUP, &["poddisruptionbudgets", "poddisruptionbudgets/status"]).await?;
@@ -63,7 +62,6 @@ async fn poddisruptionbudget_list_and_delete_collection() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_status_updates() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
@@ -78,7 +76,6 @@ async fn poddisruptionbudget_status_updates() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_update_and_patch_status() -> Result<()> {
     let world = World::new().await?;
     let path = world.path(GROUP, "poddisruptionbudgets");
@@ -99,7 +96,6 @@ async fn poddisruptionbudget_update_and_patch_status() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "see not-yet.toml"]
 async fn poddisruptionbudget_block_an_eviction_until_the_pdb_is_updated_to_allow_it() -> Result<()>
 {
     let world = World::new().await?;

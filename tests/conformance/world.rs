@@ -78,11 +78,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
-        let config = kube::Config::from_custom_kubeconfig(
+        let mut config = kube::Config::from_custom_kubeconfig(
             kubeconfig()?.clone(),
             &KubeConfigOptions::default(),
         )
         .await?;
+        // A refusal is an answer, also one that asks to come back.
+        config.default_retry = false;
         let client = kube::Client::try_from(config)?;
         let mut world = Self { client, namespace: String::new() };
         let body = json!({"metadata": {"generateName": "conformance-"}});

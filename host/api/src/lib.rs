@@ -11,6 +11,7 @@ pub mod duration;
 pub mod events;
 pub mod meta;
 pub mod module;
+pub mod nodeselector;
 pub mod owner;
 pub mod pods;
 pub mod quantity;

@@ -24,7 +24,22 @@ where
     O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
     D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
 {
-    claim_with_finalizers(client, owner, selector, informer, &[]).await
+    claim_those(client, owner, selector, informer, |_| true, &[]).await
+}
+
+/// As [`claim`], where the selector alone does not make a dependent.
+pub(crate) async fn claim_members<O, D>(
+    client: &kube::Client,
+    owner: &O,
+    selector: &Selector,
+    informer: &Informer<D>,
+    is_member: impl Fn(&D) -> bool,
+) -> Result<Vec<Arc<D>>>
+where
+    O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+    D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+{
+    claim_those(client, owner, selector, informer, is_member, &[]).await
 }
 
 /// As [`claim`]; what is adopted gets `finalizers`, what is released loses them.
@@ -39,11 +54,27 @@ where
     O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
     D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
 {
+    claim_those(client, owner, selector, informer, |_| true, finalizers).await
+}
+
+async fn claim_those<O, D>(
+    client: &kube::Client,
+    owner: &O,
+    selector: &Selector,
+    informer: &Informer<D>,
+    is_member: impl Fn(&D) -> bool,
+    finalizers: &[&str],
+) -> Result<Vec<Arc<D>>>
+where
+    O: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+    D: Kind + kube::Resource<Scope = NamespaceResourceScope>,
+{
     let metadata = owner.meta();
     let uid = metadata.uid.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let leaving = metadata.deletion_timestamp.is_some();
-    let matches = |object: &Arc<D>| selector.matches_some(object.meta().labels.as_ref());
+    let matches =
+        |object: &Arc<D>| selector.matches_some(object.meta().labels.as_ref()) && is_member(object);
 
     let (mut held, strangers): (Vec<_>, Vec<_>) =
         informer.controlled_by(uid).into_iter().partition(matches);

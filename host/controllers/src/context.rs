@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,6 +14,7 @@ use k8s_openapi::api::core::v1::{
     ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
 use tokio::task::JoinSet;
@@ -33,6 +36,10 @@ pub(crate) struct Informers {
     pub(crate) deployments: Informer<Deployment>,
     pub(crate) jobs: Informer<Job>,
     pub(crate) cron_jobs: Informer<CronJob>,
+    pub(crate) daemon_sets: Informer<DaemonSet>,
+    pub(crate) revisions: Informer<ControllerRevision>,
+    pub(crate) stateful_sets: Informer<StatefulSet>,
+    pub(crate) budgets: Informer<PodDisruptionBudget>,
     pub(crate) services: Informer<Service>,
     pub(crate) claims: Informer<PersistentVolumeClaim>,
     pub(crate) resource_quotas: Informer<ResourceQuota>,
@@ -74,6 +81,10 @@ impl Informers {
             deployments,
             jobs,
             cron_jobs,
+            daemon_sets,
+            revisions,
+            stateful_sets,
+            budgets,
             services,
             claims,
             resource_quotas,

@@ -21,6 +21,8 @@ pub(crate) struct Kind {
     pub(crate) resource: ApiResource,
     pub(crate) namespaced: bool,
     pub(crate) verbs: Vec<String>,
+    /// Whether its objects have a `scale`.
+    pub(crate) scalable: bool,
 }
 
 impl Kind {
@@ -82,7 +84,9 @@ pub(crate) async fn discover(client: &Client) -> Result<Discovered> {
 
 impl Discovered {
     fn add(&mut self, group: &str, version: &str, resources: Vec<APIResource>) {
-        for resource in resources.into_iter().filter(|resource| !resource.name.contains('/')) {
+        let (beneath, resources): (Vec<_>, Vec<_>) =
+            resources.into_iter().partition(|resource| resource.name.contains('/'));
+        for resource in resources {
             // What another group serves in another form is the same objects once more.
             let stored = resource.storage_version_hash.filter(|hash| !hash.is_empty());
             if stored.is_some_and(|hash| !self.stored.insert(hash)) {
@@ -93,6 +97,9 @@ impl Discovered {
                 resource: ApiResource::from_gvk_with_plural(&gvk, &resource.name),
                 namespaced: resource.namespaced,
                 verbs: resource.verbs,
+                scalable: beneath.iter().any(|one| {
+                    one.kind == "Scale" && one.name == format!("{}/scale", resource.name)
+                }),
             }));
         }
     }

@@ -14,9 +14,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use coracle_api::owner;
 use kube::Resource;
+use kube::api::PostParams;
+use kube::core::NamespaceResourceScope;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::error::{Result, While};
 use crate::list_watch::{self, Sink};
 use crate::runner::Key;
 
@@ -291,6 +295,28 @@ impl<K: Kind> Sink<K> for Informer<K> {
     fn progress(&self, version: &str) {
         let mut objects = self.write();
         objects.seen = objects.seen.max(number(version));
+    }
+}
+
+/// Writes the status of `object` and shows the answer to its informer; that it is gone is no error.
+pub(crate) async fn write_status<K>(
+    client: &kube::Client,
+    informer: &Informer<K>,
+    object: &K,
+    doing: &'static str,
+) -> Result<()>
+where
+    K: Kind + Serialize + Resource<Scope = NamespaceResourceScope>,
+{
+    let Key { namespace, name } = Key::of(object);
+    let api = kube::Api::<K>::namespaced(client.clone(), &namespace);
+    match api.replace_status(&name, &PostParams::default(), object).await.doing(doing) {
+        Ok(written) => {
+            informer.observe(written);
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -15,14 +15,18 @@ mod claim;
 mod clusterroleaggregation;
 mod context;
 mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
 mod dynamic;
 mod endpoints;
 mod endpointslice;
 mod error;
 mod events;
 mod garbagecollector;
+mod history;
 mod informer;
+mod intstr;
 mod job;
 mod list_watch;
 mod metrics;
@@ -38,7 +42,9 @@ mod resourcequota;
 mod rootcacert;
 mod runner;
 mod serviceaccount;
+mod statefulset;
 mod tainteviction;
+mod template;
 mod tokens;
 mod ttlafterfinished;
 
@@ -77,9 +83,12 @@ const TABLE: &[Controller] = &[
         name: "replication-controller",
         start: replicaset::start::<ReplicationController>,
     },
+    Controller { name: "statefulset-controller", start: statefulset::start },
+    Controller { name: "daemon-set-controller", start: daemonset::start },
     Controller { name: "job-controller", start: job::start },
     Controller { name: "cronjob-controller", start: cronjob::start },
     Controller { name: "ttl-after-finished-controller", start: ttlafterfinished::start },
+    Controller { name: "disruption-controller", start: disruption::start },
     Controller { name: "endpointslice-controller", start: endpointslice::start },
     Controller {
         name: "endpointslicemirroring-controller",

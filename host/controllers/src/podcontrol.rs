@@ -36,52 +36,65 @@ pub(crate) fn from_template(owner: &impl Kind, template: &PodTemplateSpec) -> Po
     }
 }
 
-pub(crate) fn api(context: &Context, owner: &impl Kind) -> Api<Pod> {
-    let namespace = owner.meta().namespace.as_deref().unwrap_or_default();
+fn api(context: &Context, pod: &Pod) -> Api<Pod> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     Api::namespaced(context.client.clone(), namespace)
 }
 
-/// Creates in batches of 1, 2, 4, ..., so that a reason that refuses every pod is met once and
-/// not hundreds of times.
-pub(crate) async fn create_slowly(
-    context: &Context,
-    owner: &impl Kind,
-    pods: &[Pod],
-) -> Result<()> {
-    let mut left = pods;
+/// Does what makes a pod to each of `wanted` in batches of 1, 2, 4, ..., so that a reason that refuses
+/// every pod is met once and not hundreds of times.
+pub(crate) async fn slowly<'a, T, F, R>(
+    mut wanted: &'a [T],
+    create: impl Fn(&'a T) -> F,
+) -> Result<()>
+where
+    F: Future<Output = Result<R>>,
+{
     let mut batch = 1;
-    while !left.is_empty() {
-        let (now, later) = left.split_at(batch.min(left.len()));
-        match all(join_all(now.iter().map(|pod| create(context, owner, pod))).await) {
+    while !wanted.is_empty() {
+        let (now, later) = wanted.split_at(batch.min(wanted.len()));
+        match all(join_all(now.iter().map(&create)).await) {
             Ok(_) => {}
             // Nothing more can be created here, and nobody needs to hear of it.
             Err(Error::Several { first, .. }) if first.is_namespace_terminating() => return Ok(()),
             Err(error) => return Err(error),
         }
-        left = later;
+        wanted = later;
         batch *= 2;
     }
     Ok(())
 }
 
+/// Creates `pods`, slowly.
+pub(crate) async fn create_slowly(
+    context: &Context,
+    owner: &impl Kind,
+    pods: &[Pod],
+) -> Result<()> {
+    slowly(pods, |pod| create(context, owner, pod)).await
+}
+
+/// Creates one pod, without a word.
+pub(crate) async fn make(context: &Context, pod: &Pod) -> Result<Arc<Pod>> {
+    let created = api(context, pod).create(&PostParams::default(), pod).await;
+    Ok(context.informers.pods.observe(created.doing("creating a pod")?))
+}
+
 /// Creates one pod.
 pub(crate) async fn create(context: &Context, owner: &impl Kind, pod: &Pod) -> Result<Arc<Pod>> {
-    let created = api(context, owner).create(&PostParams::default(), pod).await;
-    match created.doing("creating a pod") {
+    let created = make(context, pod).await;
+    match &created {
         Ok(created) => {
-            let created = context.informers.pods.observe(created);
             let name = created.metadata.name.as_deref().unwrap_or_default();
             context.events.normal(owner, "SuccessfulCreate", format!("Created pod: {name}"));
-            Ok(created)
         }
+        Err(error) if error.is_namespace_terminating() => {}
         Err(error) => {
-            if !error.is_namespace_terminating() {
-                let message = format!("Error creating: {}", error.for_people());
-                context.events.warning(owner, "FailedCreate", message);
-            }
-            Err(error)
+            let message = format!("Error creating: {}", error.for_people());
+            context.events.warning(owner, "FailedCreate", message);
         }
     }
+    created
 }
 
 /// Deletes `pods`, all at once.
@@ -94,13 +107,12 @@ pub(crate) async fn delete_all(
     Ok(())
 }
 
-/// Deletes one pod; that it is gone already is no error.
-pub(crate) async fn delete(context: &Context, owner: &impl Kind, pod: &Pod) -> Result<()> {
+/// Deletes one pod, without a word; answers whether it was still there.
+pub(crate) async fn take_away(context: &Context, pod: &Pod) -> Result<bool> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
     let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
-    let deleted = api(context, owner).delete(name, &params).await;
-    match deleted.doing("deleting a pod") {
+    match api(context, pod).delete(name, &params).await.doing("deleting a pod") {
         Ok(answer) => {
             match answer.left() {
                 Some(object)
@@ -110,13 +122,25 @@ pub(crate) async fn delete(context: &Context, owner: &impl Kind, pod: &Pod) -> R
                 }
                 _ => context.informers.pods.forget(pod),
             }
-            context.events.normal(owner, "SuccessfulDelete", format!("Deleted pod: {name}"));
-            Ok(())
+            Ok(true)
         }
         Err(error) if error.is_not_found() => {
             context.informers.pods.forget(pod);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes one pod; that it is gone already is no error.
+pub(crate) async fn delete(context: &Context, owner: &impl Kind, pod: &Pod) -> Result<()> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    match take_away(context, pod).await {
+        Ok(true) => {
+            context.events.normal(owner, "SuccessfulDelete", format!("Deleted pod: {name}"));
             Ok(())
         }
+        Ok(false) => Ok(()),
         Err(error) => {
             let message = format!("Error deleting: {}", error.for_people());
             context.events.warning(owner, "FailedDelete", message);

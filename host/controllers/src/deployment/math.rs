@@ -4,6 +4,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::annotations;
+use crate::intstr::scaled;
 
 /// Replicas that a Deployment asks for.
 pub(super) fn wanted(deployment: &Deployment) -> i32 {
@@ -54,20 +55,6 @@ fn fence(deployment: &Deployment) -> (i32, i32) {
     match (scaled(surge, wanted, true), scaled(unavailable, wanted, false)) {
         (0, 0) => (0, 1),
         both => both,
-    }
-}
-
-/// A number, or a percentage of `total`.
-fn scaled(value: &IntOrString, total: i32, up: bool) -> i32 {
-    match value {
-        IntOrString::Int(number) => *number,
-        IntOrString::String(text) => {
-            // Validation lets only percentages through.
-            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<i64>().ok());
-            let product = percent.unwrap_or(0) * i64::from(total);
-            let scaled = if up { (product + 99).div_euclid(100) } else { product.div_euclid(100) };
-            i32::try_from(scaled).unwrap_or(i32::MAX)
-        }
     }
 }
 

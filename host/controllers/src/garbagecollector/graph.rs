@@ -297,7 +297,7 @@ mod tests {
 
     fn kind(name: &str, namespaced: bool) -> Arc<Kind> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", name));
-        Arc::new(Kind { resource, namespaced, verbs: Vec::new() })
+        Arc::new(Kind { resource, namespaced, verbs: Vec::new(), scalable: false })
     }
 
     fn object(uid: &str, owners: &[&str], changes: Value) -> Slim {

@@ -6,7 +6,9 @@
 mod certificates;
 mod collection;
 mod cronjobs;
+mod daemonsets;
 mod deployments;
+mod disruption;
 mod harness;
 mod jobs;
 mod namespaces;
@@ -16,4 +18,5 @@ mod quotas;
 mod replicasets;
 mod scheduling;
 mod services;
+mod statefulsets;
 mod tokens;
