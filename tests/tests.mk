@@ -39,4 +39,4 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: build nextest $(TOOLS)/suites/.stamp ## Feed every parser with mutated bytes, FUZZ_SECONDS each
 	target/debug/fuzz --seconds $(FUZZ_SECONDS)
-	SCHEMATHESIS_EXAMPLES=20 cargo nextest run -p coracle-tests --test suites schemathesis::
+	SCHEMATHESIS_EXAMPLES=10 cargo nextest run -p coracle-tests --test suites schemathesis::
