@@ -10,6 +10,7 @@ mod crd;
 mod credentials;
 mod guests;
 mod images;
+mod jobs;
 mod kubectl;
 mod lifecycle;
 mod limits;

@@ -1,5 +1,6 @@
 //! The program's commands, one file each.
 
+mod run;
 mod up;
 
 /// What the program can be told to do.
@@ -7,6 +8,8 @@ mod up;
 pub(crate) enum Command {
     /// Start a cluster and run it until Ctrl-C.
     Up(crate::config::Config),
+    /// Run an image once, or by a schedule, in the cluster that the kubeconfig names.
+    Run(run::Arguments),
 }
 
 impl Command {
@@ -14,6 +17,7 @@ impl Command {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Up(config) => up::run(config),
+            Self::Run(arguments) => run::run(arguments),
         }
     }
 }
