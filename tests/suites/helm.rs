@@ -77,7 +77,7 @@ async fn live(hook: &str) -> Result<()> {
     let tested = helm.run("test echo --namespace shop --timeout 60s").await?;
     assert!(tested.contains("Phase:          Succeeded"), "{tested}");
 
-    helm.run(&format!("rollback echo 1 --namespace shop --wait --timeout 60s")).await?;
+    helm.run("rollback echo 1 --namespace shop --wait --timeout 60s").await?;
     assert_eq!(kubectl.run(greeting).await?, "hello");
     kubectl.until(replicas, |ready| ready == "1").await?;
     let history = helm.json("history echo --namespace shop").await?;
