@@ -167,8 +167,11 @@ fn surplus(running: Vec<Arc<Pod>>, hash: &str, bounds: Bounds, now: Timestamp) -
     going
 }
 
+/// A new and an old pod.
+type Pair<'a> = (Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>);
+
 /// The new and the old pod of a place that has no more than one of each.
-fn pair<'a>(place: &'a Place, hash: &str) -> Option<(Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>)> {
+fn pair<'a>(place: &'a Place, hash: &str) -> Option<Pair<'a>> {
     let (mut new, mut old) = (None, None);
     for pod in &place.pods {
         let slot = if is_updated(pod, hash) { &mut new } else { &mut old };
@@ -179,7 +182,7 @@ fn pair<'a>(place: &'a Place, hash: &str) -> Option<(Option<&'a Arc<Pod>>, Optio
     Some((new, old))
 }
 
-fn staying<'a>(pod: Option<&'a Arc<Pod>>) -> Option<&'a Arc<Pod>> {
+fn staying(pod: Option<&Arc<Pod>>) -> Option<&Arc<Pod>> {
     pod.filter(|pod| !pods::is_terminating(pod))
 }
 

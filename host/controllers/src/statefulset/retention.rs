@@ -40,7 +40,7 @@ pub(super) fn is_stale<K: Resource<DynamicType = ()>>(
     object: &K,
 ) -> bool {
     let references = claim.metadata.owner_references.iter().flatten();
-    let mut named = references.filter(|reference| names(*reference, object));
+    let mut named = references.filter(|reference| names(reference, object));
     named.next().is_some_and(|reference| !is(reference, object))
 }
 

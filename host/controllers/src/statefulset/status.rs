@@ -54,7 +54,9 @@ pub(super) fn calculate(
         current = updated;
         at.clone_from(&revisions.update);
     }
-    // Counts of nothing are not spelt out, as Kubernetes does not.
+    // Counts of nothing are not spelt out, as Kubernetes does not; nor is a revision that a set which
+    // goes at once never got.
+    let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
     let some = |number: i32| (number > 0).then_some(number);
     let status = StatefulSetStatus {
         observed_generation: set.metadata.generation,
@@ -63,8 +65,8 @@ pub(super) fn calculate(
         available_replicas: Some(available),
         current_replicas: some(current),
         updated_replicas: some(updated),
-        current_revision: Some(at),
-        update_revision: Some(revisions.update.clone()),
+        current_revision: named(&at),
+        update_revision: named(&revisions.update),
         collision_count: Some(revisions.collisions),
         conditions: set.status.as_ref().and_then(|status| status.conditions.clone()),
     };

@@ -94,7 +94,7 @@ async fn every_node_that_fits_has_one() {
     cluster.patch::<DaemonSet>("agent", choice).await;
     on(&cluster, &["node-1"]).await;
     // Who is lost is replaced.
-    let pod = cluster.list::<Pod>().await.into_iter().find(|pod| pods::is_active(pod)).unwrap();
+    let pod = cluster.list::<Pod>().await.into_iter().find(pods::is_active).unwrap();
     let name = pod.metadata.name.clone().unwrap();
     cluster.delete::<Pod>(&name, kube::api::DeleteParams::default()).await;
     cluster
