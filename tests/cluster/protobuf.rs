@@ -17,7 +17,9 @@ async fn spoken(kubectl: &Kubectl, line: &str) -> Result<String> {
 async fn created(kubectl: &Kubectl, line: &str, kind: &str) -> Result<()> {
     let meant = kubectl.run(&format!("create {line} --dry-run=client -o json")).await?;
     spoken(kubectl, &format!("create {line}")).await?;
-    let meant: Value = serde_json::from_str(&meant)?;
+    let mut meant: Value = serde_json::from_str(&meant)?;
+    // Controllers are at work on the status by now.
+    meant.as_object_mut().and_then(|meant| meant.remove("status"));
     let name = meant["metadata"]["name"].as_str().unwrap_or_default();
     let made = kubectl.run(&format!("get {kind} {name} -o json")).await?;
     includes(&serde_json::from_str(&made)?, &meant, kind)

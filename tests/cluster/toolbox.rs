@@ -116,7 +116,7 @@ const FINISHED: &[Finished] = &[
     },
     Finished {
         pod: "speaks",
-        container: r#"busybox, command: [sh, -c, 'until nc -z echo 7; do sleep 0.1; done; echo hello | nc echo 7; nslookup echo | grep -c Address; wget -qO- http://nobody.invalid/ 2>/dev/null || echo lost']"#,
+        container: r#"busybox, command: [sh, -c, 'until nc -z echo 7 2>/dev/null; do sleep 0.1; done; echo hello | nc echo 7; nslookup echo | grep -c Address; wget -qO- http://nobody.invalid/ 2>/dev/null || echo lost']"#,
         status: "Succeeded Completed 0",
         printed: "hello\n1\nlost\n",
     },

@@ -111,6 +111,11 @@ impl Table {
         &self.kinds
     }
 
+    /// The kinds whose objects are not kept.
+    pub(crate) fn questions(&self) -> &[Arc<ApiResource>] {
+        &self.questions
+    }
+
     /// Every resource, the questions behind the kept ones.
     pub(crate) fn resources(&self) -> impl Iterator<Item = Resource> + '_ {
         let stored = self.kinds.iter().cloned().map(Resource::Stored);

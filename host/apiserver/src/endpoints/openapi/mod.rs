@@ -21,7 +21,7 @@ use super::negotiate::{clauses, not_acceptable};
 use super::respond;
 use crate::aggregator::Extension;
 use crate::error::{ApiError, Result};
-use crate::registry::{Kind, Table};
+use crate::registry::{ApiResource, Kind, Table};
 
 const TITLE: &str = "Kubernetes";
 /// How long a document may be kept whose address names its content: a year.
@@ -91,7 +91,8 @@ impl OpenApi {
             return Ok(documents.clone());
         }
         let before = made.as_ref().map(|(_, documents)| &**documents);
-        let documents = Arc::new(Documents::new(table.kinds(), foreign, before)?);
+        let documents =
+            Arc::new(Documents::new(table.kinds(), table.questions(), foreign, before)?);
         *made = Some((table.clone(), documents.clone()));
         Ok(documents)
     }
@@ -101,6 +102,7 @@ impl OpenApi {
 pub(crate) struct Documents {
     /// Without those that others serve.
     kinds: Vec<Arc<dyn Kind>>,
+    questions: Vec<Arc<ApiResource>>,
     foreign: Vec<Foreign>,
     /// Few ask for it, and it is large.
     v2: OnceLock<Document>,
@@ -120,14 +122,23 @@ struct Version {
 
 impl Documents {
     /// The documents of `kinds`; those that are as they were `before` are taken from there.
-    fn new(kinds: &[Arc<dyn Kind>], foreign: &[Foreign], before: Option<&Self>) -> Result<Self> {
-        let elsewhere = |kind: &dyn Kind| foreign.iter().any(|other| other.root == root(kind));
-        let kinds: Vec<_> = kinds.iter().filter(|kind| !elsewhere(&***kind)).cloned().collect();
+    fn new(
+        kinds: &[Arc<dyn Kind>],
+        questions: &[Arc<ApiResource>],
+        foreign: &[Foreign],
+        before: Option<&Self>,
+    ) -> Result<Self> {
+        let elsewhere = |names: &ApiResource| foreign.iter().any(|other| other.root == root(names));
+        let here = |kind: &&Arc<dyn Kind>| !elsewhere(kind.names());
+        let kinds: Vec<_> = kinds.iter().filter(here).cloned().collect();
+        let questions: Vec<_> =
+            questions.iter().filter(|names| !elsewhere(names)).cloned().collect();
         let mut v3 = BTreeMap::new();
-        let versions: BTreeSet<_> = kinds.iter().map(|kind| root(&**kind)).collect();
+        let kept = kinds.iter().map(|kind| root(kind.names()));
+        let versions: BTreeSet<_> = kept.chain(questions.iter().map(|names| root(names))).collect();
         for version in versions {
             let own: Vec<_> =
-                kinds.iter().filter(|kind| root(&***kind) == version).cloned().collect();
+                kinds.iter().filter(|kind| root(kind.names()) == version).cloned().collect();
             let same = |known: &&Version| {
                 known.kinds.len() == own.len()
                     && known.kinds.iter().zip(&own).all(|(a, b)| Arc::ptr_eq(a, b))
@@ -136,7 +147,9 @@ impl Documents {
             let made = match kept {
                 Some(kept) => kept,
                 None => {
-                    let document = Document::new(&document(&own, Form::V3))?;
+                    let asked: Vec<_> =
+                        questions.iter().filter(|own| root(own) == version).cloned().collect();
+                    let document = Document::new(&document(&own, &asked, Form::V3))?;
                     Version { kinds: own, document }
                 }
             };
@@ -150,6 +163,7 @@ impl Documents {
         let index = json!({ "paths": index.chain(others).collect::<Map<_, _>>() });
         Ok(Self {
             kinds,
+            questions,
             foreign: foreign.to_vec(),
             v2: OnceLock::new(),
             v2_binary: OnceLock::new(),
@@ -162,7 +176,7 @@ impl Documents {
         if let Some(made) = self.v2.get() {
             return Ok(made);
         }
-        let mut made = document(&self.kinds, Form::V2);
+        let mut made = document(&self.kinds, &self.questions, Form::V2);
         for Foreign { root, v2, .. } in &self.foreign {
             let Some(text) = v2 else { continue };
             match serde_json::from_slice(text) {
@@ -243,19 +257,21 @@ fn chosen(accept: &str, v2: bool) -> Option<Chosen> {
 }
 
 /// Where a kind's version is served: `api/v1` or `apis/apps/v1`.
-fn root(kind: &dyn Kind) -> String {
-    let names = kind.names();
+fn root(names: &ApiResource) -> String {
     match &*names.group {
         "" => format!("api/{}", names.version),
         group => format!("apis/{group}/{}", names.version),
     }
 }
 
-fn document(kinds: &[Arc<dyn Kind>], form: Form) -> Value {
-    let definitions = Definitions::of(kinds, form);
+fn document(kinds: &[Arc<dyn Kind>], questions: &[Arc<ApiResource>], form: Form) -> Value {
+    let definitions = Definitions::of(kinds, questions, form);
     let mut all = Map::new();
     for kind in kinds {
-        all.extend(paths::of_kind(&**kind, &root(&**kind), &definitions));
+        all.extend(paths::of_kind(&**kind, &root(kind.names()), &definitions));
+    }
+    for names in questions {
+        all.extend(paths::of_question(names, &root(names), &definitions));
     }
     let info = json!({ "title": TITLE, "version": coracle_api::version::KUBERNETES });
     let token = json!({

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Form;
 use super::schemas::{
-    BINDING, DELETE_OPTIONS, Definitions, EVICTION, PATCH, SCALE, STATUS, definition, gvk,
-    is_kubernetes,
+    BINDING, DELETE_OPTIONS, Definitions, EVICTION, PATCH, SCALE, STATUS, TOKEN_REQUEST,
+    definition, gvk, is_kubernetes,
 };
 use crate::registry::{ApiResource, Kind};
 
@@ -186,10 +186,41 @@ pub(super) fn of_kind(
         let eviction = foreign(EVICTION, gvk("policy", "v1", "Eviction"), "Eviction");
         add(&format!("{one}/eviction"), &eviction, &[Action::Post]);
     }
+    if (group, name) == ("", "ServiceAccount") {
+        let gvk = gvk("authentication.k8s.io", "v1", "TokenRequest");
+        let token = foreign(TOKEN_REQUEST, gvk, "Token");
+        add(&format!("{one}/token"), &token, &[Action::Post]);
+    }
     if one_by_one {
         add(&format!("{one}/finalize"), &subject("Finalize"), &[Action::Put]);
     }
     paths
+}
+
+/// The path of a kind whose objects are not kept: they are sent, and answered.
+pub(super) fn of_question(
+    names: &ApiResource,
+    root: &str,
+    definitions: &Definitions,
+) -> Map<String, Value> {
+    let ApiResource { group, version, kind, plural, namespaced, .. } = names;
+    let package = pascal(if group.is_empty() { "core" } else { short(group) });
+    let scope = if *namespaced { "Namespaced" } else { "" };
+    let path = if *namespaced {
+        format!("/{root}/namespaces/{{namespace}}/{plural}")
+    } else {
+        format!("/{root}/{plural}")
+    };
+    let subject = Subject {
+        definition: &definition(names),
+        gvk: gvk(group, version, kind),
+        version: format!("{package}{}", pascal(version)),
+        id: format!("{scope}{kind}"),
+        returns_deleted: false,
+        strategic: false,
+    };
+    let item = item(&path, &subject, &[Action::Post], definitions);
+    [(path, item)].into_iter().collect()
 }
 
 /// `rbac.authorization` of `rbac.authorization.k8s.io`, all of other groups.

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use coracle_schema::builtin::{Definition, Field, definition_name};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenReview};
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::Binding;
 use k8s_openapi::api::policy::v1::Eviction;
@@ -29,6 +33,7 @@ pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
 pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
+pub(super) const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
 /// Definitions in one of the forms.
 pub(super) struct Definitions {
@@ -52,10 +57,28 @@ pub(super) fn gvk(group: &str, version: &str, kind: &str) -> Value {
 }
 
 impl Definitions {
-    pub(super) fn of(kinds: &[Arc<dyn Kind>], form: Form) -> Self {
+    pub(super) fn of(kinds: &[Arc<dyn Kind>], questions: &[Arc<ApiResource>], form: Form) -> Self {
         let mut generator = SchemaSettings::openapi3().into_generator();
         for kind in kinds {
             kind.schema(&mut generator);
+        }
+        for names in questions {
+            match &*names.kind {
+                "LocalSubjectAccessReview" => {
+                    drop(generator.subschema_for::<LocalSubjectAccessReview>())
+                }
+                "SelfSubjectAccessReview" => {
+                    drop(generator.subschema_for::<SelfSubjectAccessReview>())
+                }
+                "SelfSubjectReview" => drop(generator.subschema_for::<SelfSubjectReview>()),
+                "SelfSubjectRulesReview" => {
+                    drop(generator.subschema_for::<SelfSubjectRulesReview>())
+                }
+                "SubjectAccessReview" => drop(generator.subschema_for::<SubjectAccessReview>()),
+                "TokenReview" => drop(generator.subschema_for::<TokenReview>()),
+                // A `Binding` is a subresource as well, and is always there.
+                _ => {}
+            }
         }
         generator.subschema_for::<ListMeta>();
         generator.subschema_for::<ObjectMeta>();
@@ -65,6 +88,7 @@ impl Definitions {
         generator.subschema_for::<Scale>();
         generator.subschema_for::<Binding>();
         generator.subschema_for::<Eviction>();
+        generator.subschema_for::<TokenRequest>();
         let generated = generator.take_definitions(true);
         let mut all: Map<_, _> = generated
             .into_iter()
@@ -98,9 +122,14 @@ impl Definitions {
             (SCALE, gvk("autoscaling", "v1", "Scale")),
             (BINDING, gvk("", "v1", "Binding")),
             (EVICTION, gvk("policy", "v1", "Eviction")),
+            (TOKEN_REQUEST, gvk("authentication.k8s.io", "v1", "TokenRequest")),
         ];
-        for (name, gvk) in further {
-            if let Some(schema) = all.get_mut(name) {
+        let asked = questions
+            .iter()
+            .map(|names| (definition(names), gvk(&names.group, &names.version, &names.kind)));
+        let further = further.map(|(name, gvk)| (name.to_owned(), gvk));
+        for (name, gvk) in further.into_iter().chain(asked) {
+            if let Some(schema) = all.get_mut(&name) {
                 mark(schema, gvk);
             }
         }

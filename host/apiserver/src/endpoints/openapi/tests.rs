@@ -3,7 +3,7 @@ use http::StatusCode;
 use super::*;
 
 fn documents() -> Documents {
-    Documents::new(&coracle_kinds::table(), &[], None).unwrap()
+    Documents::new(&coracle_kinds::table(), &[], &[], None).unwrap()
 }
 
 fn json(document: &Document) -> Value {
@@ -136,4 +136,20 @@ fn fields(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || reader.next().unwrap())
         .filter(move |(found, _)| *found == number)
         .map(|(_, wire)| wire.bytes().unwrap())
+}
+
+#[test]
+fn questions_are_explained_as_well() {
+    let table = crate::registry::Registry::new(coracle_kinds::table()).table();
+    let documents = Documents::new(table.kinds(), table.questions(), &[], None).unwrap();
+    let version = &documents.v3["apis/authorization.k8s.io/v1"];
+    let document: Value = serde_json::from_slice(&version.document.bytes).unwrap();
+    let path = "/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews";
+    let post = &document["paths"][path]["post"];
+    assert_eq!(post["operationId"], "createAuthorizationV1NamespacedLocalSubjectAccessReview");
+    let name = "io.k8s.api.authorization.v1.LocalSubjectAccessReview";
+    assert_eq!(
+        document["components"]["schemas"][name]["x-kubernetes-group-version-kind"][0]["kind"],
+        "LocalSubjectAccessReview"
+    );
 }
