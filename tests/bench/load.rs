@@ -62,11 +62,15 @@ impl Target {
     }
 
     pub(crate) fn request(&self, request: &Made) -> Result<Request<Full<Bytes>>> {
+        let content = match request.method {
+            "PATCH" => "application/apply-patch+yaml",
+            _ => "application/json",
+        };
         let mut builder = Request::builder()
             .method(request.method)
             .uri(&request.path)
             .header("host", &self.address)
-            .header("content-type", "application/json")
+            .header("content-type", content)
             .header("accept", request.accept);
         if !self.token.is_empty() {
             builder = builder.header("authorization", format!("Bearer {}", self.token));

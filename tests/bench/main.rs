@@ -32,7 +32,10 @@ async fn run() -> Result<()> {
         cluster.stop().await?;
     }
     if wanted("scale") {
-        let cluster = Cluster::start().await?;
+        let callers = scale::callers()?;
+        let file = callers.path().display().to_string();
+        let arguments = vec!["--token-auth-file".to_owned(), file];
+        let cluster = Cluster::start_with(Options { arguments, ..Options::default() }).await?;
         scale::measure(&cluster).await?;
         cluster.stop().await?;
     }

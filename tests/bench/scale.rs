@@ -1,11 +1,14 @@
-//! Protobuf against JSON, long lists, and many watchers: each beside its base of the same run.
+//! Protobuf against JSON, apply against update, authorization, long lists, and many watchers: each
+//! beside its base of the same run.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use harness::Cluster;
 use http_body_util::BodyExt;
+use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,6 +23,9 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const PODS: &str = "/api/v1/namespaces/scale/pods";
 const CONFIGMAPS: &str = "/api/v1/namespaces/scale/configmaps";
 const WATCHED: &str = "/api/v1/namespaces/watched/configmaps";
+const TEMPLATES: &str = "/api/v1/namespaces/scale/podtemplates";
+/// The token of somebody who may do what a role says.
+const SOMEBODY: &str = "somebody-who-may-view";
 const LISTED: usize = 5000;
 const WATCHERS: usize = 100;
 const EVENTS: usize = 1000;
@@ -83,6 +89,8 @@ pub(crate) async fn measure(cluster: &Cluster) -> Result<()> {
         send(&server, post("/api/v1/namespaces", body.into())).await?;
     }
     forms(&server).await?;
+    applies(&server).await?;
+    authorization(&server).await?;
     lists(&server).await?;
     watches(&server).await
 }
@@ -112,6 +120,60 @@ async fn forms(server: &Target) -> Result<()> {
         against(&format!("{name}: JSON, reformatted"), &typed, &base);
         against(&format!("{name}: YAML"), &yaml, &base);
     }
+    Ok(())
+}
+
+/// A file of callers for a cluster: one whom a role lets read.
+pub(crate) fn callers() -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    writeln!(file, "{SOMEBODY},jane,1")?;
+    Ok(file)
+}
+
+/// The pod template of a number, in one of its states.
+fn template(number: usize, state: usize) -> Bytes {
+    let body = format!(
+        r#"{{"apiVersion":"v1","kind":"PodTemplate","metadata":{{"name":"o-{number:05}"}},"template":{{"metadata":{{"labels":{{"app":"web","state":"{state}"}}}},"spec":{{"containers":[{{"name":"main","image":"hello:v1","ports":[{{"containerPort":8080,"name":"http"}}],"resources":{{"requests":{{"cpu":"10m"}}}}}}]}}}}}}"#
+    );
+    body.into()
+}
+
+async fn applies(server: &Target) -> Result<()> {
+    const COUNT: usize = 256;
+    heading("Apply against update, a pod template each");
+    for number in 0..COUNT {
+        send(server, post(TEMPLATES, template(number, 0))).await?;
+    }
+    let write = |method, query: &'static str| {
+        move |number: usize| {
+            let (which, state) = (number % COUNT, number / COUNT);
+            let path = format!("{TEMPLATES}/o-{which:05}{query}");
+            Made { method, path, body: template(which, state), accept: JSON }
+        }
+    };
+    let base = run(server, 16, TIME, write("PUT", "")).await?;
+    row("update", &base);
+    let applied = write("PATCH", "?fieldManager=bench&force=true");
+    against("apply, which changes a field", &run(server, 16, TIME, applied).await?, &base);
+    let same = |number: usize| {
+        let which = number % COUNT;
+        let path = format!("{TEMPLATES}/o-{which:05}?fieldManager=bench&force=true");
+        Made { method: "PATCH", path, body: template(which, 0), accept: JSON }
+    };
+    against("apply, which changes nothing", &run(server, 16, TIME, same).await?, &base);
+    Ok(())
+}
+
+async fn authorization(server: &Target) -> Result<()> {
+    heading("Authorization by a role, against a caller who may do everything");
+    let binding = r#"{"metadata":{"name":"jane"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"jane"}]}"#;
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/scale/rolebindings";
+    send(server, post(bindings, binding.into())).await?;
+    let one = || get(format!("{PODS}/o-00000"));
+    let base = run(server, 16, TIME, move |_| one()).await?;
+    row("get a pod as the admin", &base);
+    let somebody = Target { token: SOMEBODY.into(), ..server.clone() };
+    against("get a pod by a role", &run(&somebody, 16, TIME, move |_| one()).await?, &base);
     Ok(())
 }
 
