@@ -205,7 +205,9 @@ async fn controllerrevision_resource_lifecycle() -> Result<()> {
     );
     world.update(&one, |one| one["revision"] = 3.into()).await?;
     world.delete(&format!("{path}/{}", name(&first))).await?;
-    // The controller makes the revision of its present template again.
+    // The controller makes the revision of its present template again; a template that changed
+    // before it did would leave one revision only.
+    world.items(&format!("{path}?labelSelector=app%3Done,!second"), 1).await?;
     let labelled = format!("{path}?labelSelector=second%3Dmade");
     world.delete(&labelled).await?;
     world.items(&labelled, 0).await?;

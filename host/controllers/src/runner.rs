@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coracle_api::clock;
 use futures::FutureExt;
+use k8s_openapi::jiff::Timestamp;
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, info_span, warn};
 
@@ -52,6 +54,12 @@ pub(crate) enum Next {
     Wait,
     /// It is looked at again after this time.
     After(Duration),
+}
+
+/// How long it is until `moment`; nothing if it has come.
+pub(crate) fn left(moment: Timestamp) -> Option<Duration> {
+    let left = Duration::try_from(moment.duration_since(clock::now())).ok()?;
+    (!left.is_zero()).then_some(left)
 }
 
 /// Moves the object of a key one step towards what it should be.

@@ -1,9 +1,6 @@
 //! Jobs that are over are deleted once the time is up that they ask to be kept for.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use coracle_api::clock;
 use futures::future::BoxFuture;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -13,7 +10,7 @@ use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use crate::context::Context;
 use crate::error::{Result, While};
 use crate::job;
-use crate::runner::{Key, Next, Reconcile};
+use crate::runner::{Key, Next, Reconcile, left};
 
 const WORKERS: usize = 2;
 
@@ -82,10 +79,4 @@ impl Reconcile<Key> for Expired {
 fn expiry_of(job: Job) -> Option<(Job, Timestamp)> {
     let expiry = expiry(&job)?;
     Some((job, expiry))
-}
-
-/// What is left until then.
-fn left(expiry: Timestamp) -> Option<Duration> {
-    let left = Duration::try_from(expiry.duration_since(clock::now())).ok()?;
-    (!left.is_zero()).then_some(left)
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coracle_api::clock;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, Preconditions};
@@ -11,7 +10,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use super::End;
 use crate::context::Context;
 use crate::error::{Result, While};
-use crate::runner::{Key, Next, Reconcile};
+use crate::runner::{Key, Next, Reconcile, left};
 
 pub(crate) fn start(context: Context) -> BoxFuture<'static, ()> {
     let queue = context.queue("token_cleaner");
@@ -43,7 +42,7 @@ impl Reconcile<Key> for Cleaner {
         let end = End::of(&secret);
         if !end.is_over() {
             let End::At(end) = end else { return Ok(Next::Wait) };
-            let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
+            let left = left(end).unwrap_or_default();
             // Waiting for a fraction of a second would wake this up before it is time.
             return Ok(Next::After(left + Duration::from_secs(1)));
         }

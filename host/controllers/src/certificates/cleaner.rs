@@ -1,8 +1,9 @@
 //! Requests for certificates that are over are taken away
 //! (`pkg/controller/certificates/cleaner`).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use coracle_api::clock;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -13,7 +14,7 @@ use x509_parser::pem::Pem;
 use super::{conditions, issued};
 use crate::context::Context;
 use crate::error::{Result, While};
-use crate::runner::{Key, Next, Reconcile};
+use crate::runner::{Key, Next, Reconcile, left};
 
 /// How long a request is kept that was answered.
 const ANSWERED: SignedDuration = SignedDuration::from_hours(1);
@@ -48,12 +49,9 @@ impl Reconcile<Key> for Cleaner {
         let Context { client, informers, .. } = &self.context;
         let Some(request) = informers.certificate_requests.get(key) else { return Ok(Next::Wait) };
         let Some(over) = over(&request) else { return Ok(Next::Wait) };
-        let left = over.duration_since(clock::now());
         // Waiting for a fraction of a second would wake this up before it is time.
-        if let Ok(left) = std::time::Duration::try_from(left)
-            && !left.is_zero()
-        {
-            return Ok(Next::After(left + std::time::Duration::from_secs(1)));
+        if let Some(left) = left(over) {
+            return Ok(Next::After(left + Duration::from_secs(1)));
         }
         let only_this = Preconditions { uid: request.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };

@@ -16,13 +16,11 @@ use coracle_api::selector::Selector;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::PostParams;
 
 use crate::claim::claim;
 use crate::context::{Context, Informers};
-use crate::error::{Result, While};
-use crate::informer::Change;
+use crate::error::Result;
+use crate::informer::{Change, write_status};
 use crate::queue::Queue;
 use crate::runner::{Key, Next, Reconcile};
 
@@ -142,18 +140,6 @@ impl<O: Replicated> Replicas<O> {
             return Ok(());
         }
         let Context { client, informers, .. } = &self.context;
-        let metadata = owner.meta();
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        let api = Api::<O>::namespaced(client.clone(), namespace);
-        let written = api.replace_status(name, &PostParams::default(), &changed).await;
-        match written.doing("writing the status") {
-            Ok(written) => {
-                O::informer(informers).observe(written);
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        }
+        write_status(client, O::informer(informers), &changed, "writing the status").await
     }
 }
