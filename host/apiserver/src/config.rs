@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -46,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where it is written down who asked for what, if anywhere.
     pub audit: Option<Audit>,
+    /// What else of the control plane runs in the program.
+    pub components: Components,
 }
 
 impl Default for Config {
@@ -64,7 +67,41 @@ impl Default for Config {
             metrics: Arc::default(),
             limits: Limits::default(),
             audit: None,
+            components: Components::default(),
         }
+    }
+}
+
+/// The parts of the control plane that run beside the server, as `componentstatuses` shows them.
+#[derive(Clone, Debug, Default)]
+pub struct Components {
+    /// `scheduler`.
+    pub scheduler: Running,
+    /// `controller-manager`.
+    pub controllers: Running,
+}
+
+/// Whether a part of the program runs. Clones speak of the same part.
+#[derive(Clone, Debug, Default)]
+pub struct Running(Arc<AtomicBool>);
+
+impl Running {
+    /// Whether it does at this moment.
+    pub fn is_running(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Does `work`, and says so until it ends, is dropped or panics.
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        struct Ended(Running);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.0.store(false, Ordering::Relaxed);
+            }
+        }
+        self.0.store(true, Ordering::Relaxed);
+        let _ended = Ended(self);
+        work.await
     }
 }
 

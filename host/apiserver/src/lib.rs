@@ -40,8 +40,8 @@ pub use authn::{
 };
 pub use client::client;
 pub use config::{
-    Config, Dialer, Duplex, Kubelets, Limits, NoKubelets, ServiceAccountIssuer, Sockets,
-    Unreachable,
+    Components, Config, Dialer, Duplex, Kubelets, Limits, NoKubelets, Running,
+    ServiceAccountIssuer, Sockets, Unreachable,
 };
 pub use error::{ApiError, Cause, CauseReason, Reason};
 pub use server::ApiServer;

@@ -19,7 +19,7 @@ use crate::authn::{Authenticator, Identity, Issuers, ServiceAccounts};
 use crate::authz::Authorizer;
 use crate::bootstrap;
 use crate::chain;
-use crate::config::{Config, Dialer, Kubelets, Limits};
+use crate::config::{Components, Config, Dialer, Kubelets, Limits};
 use crate::endpoints::{OpenApi, not_found};
 use crate::flow::Flow;
 use crate::metrics::Metrics;
@@ -55,6 +55,7 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) audit: Option<Audit>,
     pub(crate) build: String,
+    pub(crate) components: Components,
     /// Set when the server is about to end: readiness is off, and every watch ends.
     pub(crate) ending: CancellationToken,
 }
@@ -76,6 +77,7 @@ impl ApiServer {
             metrics,
             limits,
             audit,
+            components,
         } = config;
         let service_accounts = ServiceAccounts::new(service_accounts);
         let issuers = Issuers::new(authentication, &dialer);
@@ -99,6 +101,7 @@ impl ApiServer {
             limits,
             audit,
             build,
+            components,
             ending: CancellationToken::new(),
         }))
     }

@@ -111,6 +111,8 @@ pub struct Rules {
     pub lazy_updates: bool,
     /// Whether finalizers may have any name, rather than one with a domain.
     pub any_finalizer: bool,
+    /// Whether objects are made when they are read, rather than kept: nobody writes or watches them.
+    pub observed: bool,
     /// Whether the kind is about to go, so that no more objects may come.
     pub terminating: bool,
     /// What an update of the status leaves as it is.
@@ -126,6 +128,7 @@ impl Rules {
         returns_deleted: false,
         lazy_updates: false,
         any_finalizer: false,
+        observed: false,
         terminating: false,
         kept_by_status: &[&["spec"]],
     };
@@ -297,6 +300,8 @@ pub(crate) trait Strategy:
     const RULES: Rules = Rules::USUAL;
     const COLUMNS: &'static [Column] = crate::strategy::NAME_AND_AGE;
     const SELECTABLE: &'static [&'static str] = &[];
+    /// What callers are told because they should not use the kind any longer.
+    const DEPRECATION: Option<&'static str> = None;
     /// The fields that are bytes, as paths; `*` is every item.
     const BYTES: &'static [&'static [&'static str]] = &[];
 
@@ -398,6 +403,10 @@ impl<T: Strategy> Kind for Builtin<T> {
 
     fn rules(&self) -> Rules {
         T::RULES
+    }
+
+    fn deprecation(&self) -> Option<&str> {
+        T::DEPRECATION
     }
 
     fn decode(&self, json: &[u8]) -> Result<Decoded> {

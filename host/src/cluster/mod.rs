@@ -15,7 +15,8 @@ use anyhow::{Context, Result};
 use axum::Router;
 use coracle_api::dice;
 use coracle_apiserver::{
-    ApiServer, ClientCertificate, Identity, ServiceAccountIssuer, ServiceAccountKey, StaticToken,
+    ApiServer, ClientCertificate, Components, Identity, ServiceAccountIssuer, ServiceAccountKey,
+    StaticToken,
 };
 use coracle_controllers::Authority;
 use coracle_images::Images;
@@ -148,6 +149,7 @@ impl Cluster {
         }];
         tokens.extend(read_tokens(&config)?);
         let (audit, audit_log) = audit::begin(&config).await?.unzip();
+        let components = Components::default();
         let server = ApiServer::new(
             coracle_apiserver::Config {
                 build: env!("CARGO_PKG_VERSION").into(),
@@ -169,6 +171,7 @@ impl Cluster {
                 extra,
                 metrics: metrics.clone(),
                 audit,
+                components: components.clone(),
                 ..Default::default()
             },
             store.clone(),
@@ -250,17 +253,20 @@ impl Cluster {
                 }
             }
         };
-        control.graceful("controllers", controllers);
+        control.graceful("controllers", components.controllers.during(controllers));
         let scheduler = coracle_scheduler::run(
             client("system:kube-scheduler"),
             scheduling,
             control.stop.clone().cancelled_owned(),
         );
-        control.graceful("scheduler", async move {
-            if let Err(error) = scheduler.await {
-                tracing::error!(%error, "the scheduler ended");
-            }
-        });
+        control.graceful(
+            "scheduler",
+            components.scheduler.during(async move {
+                if let Err(error) = scheduler.await {
+                    tracing::error!(%error, "the scheduler ended");
+                }
+            }),
+        );
         let proxy = client("system:kube-proxy");
         control.until_stopped("services", services::run(proxy, fabric.clone()));
         let report = |failure: nodeport::Failure| {

@@ -20,6 +20,15 @@ use crate::server::Server;
 const STORED: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// What can be done with objects of a resource.
+fn verbs(resource: &Resource) -> &'static [&'static str] {
+    match resource {
+        Resource::Stored(kind) if kind.rules().observed => &["get", "list"],
+        Resource::Stored(_) => STORED,
+        Resource::Virtual(_) => &["create"],
+    }
+}
+
 pub(super) async fn discover(
     server: &Server,
     params: &Params,
@@ -88,12 +97,10 @@ fn resource_list(table: &Table, group: &str, version: &str) -> Result<Value> {
         if &*names.group != group || &*names.version != version {
             continue;
         }
-        let verbs = match &resource {
-            Resource::Stored(_) => STORED,
-            Resource::Virtual(_) => &["create"],
-        };
-        let mut entry = described(names, verbs);
-        if let Resource::Stored(kind) = &resource {
+        let mut entry = described(names, verbs(&resource));
+        if let Resource::Stored(kind) = &resource
+            && !kind.rules().observed
+        {
             entry["storageVersionHash"] = json!(storage_version_hash(kind.hub().names()));
         }
         list.push(entry);
@@ -235,9 +242,9 @@ fn aggregated_version(table: &Table, group: &str, version: &GroupVersion) -> Val
 
 fn aggregated_resource(resource: &Resource) -> Value {
     let names = resource.names();
-    let (verbs, subresources) = match resource {
-        Resource::Stored(kind) => (STORED, subresources::of(&**kind)),
-        Resource::Virtual(_) => (&["create"][..], vec![]),
+    let subresources = match resource {
+        Resource::Stored(kind) => subresources::of(&**kind),
+        Resource::Virtual(_) => vec![],
     };
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let mut entry = json!({
@@ -245,7 +252,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "responseKind": kind(&names.group, &names.version, &names.kind),
         "scope": if names.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": names.singular,
-        "verbs": verbs,
+        "verbs": verbs(resource),
     });
     named(&mut entry, names);
     if !subresources.is_empty() {

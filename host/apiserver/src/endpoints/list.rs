@@ -80,6 +80,13 @@ pub(super) struct Listed {
     remaining: Option<usize>,
 }
 
+impl Listed {
+    /// All that there is, in one piece.
+    pub(super) fn whole(revision: Revision, entries: Vec<Arc<Entry>>) -> Self {
+        Self { revision, entries, continue_at: None, remaining: None }
+    }
+}
+
 pub(super) async fn list(call: &Call, kind: &dyn Kind) -> Result<Response<Body>> {
     let output = call.output(kind.names())?;
     let options = ListOptions::read(call, kind)?;
@@ -113,7 +120,7 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
             entry.into_iter().filter(|entry| options.selection.matches(entry, kind)).collect();
         // An object newer than the revision read before it would be missed by a watch from there.
         let revision = entries.iter().map(|e| e.modified).fold(revision, Revision::max);
-        return Ok(Listed { revision, entries, continue_at: None, remaining: None });
+        return Ok(Listed::whole(revision, entries));
     }
     let prefix = prefix(names, namespace);
     let everything = options.selection.is_everything();
@@ -164,7 +171,7 @@ pub(super) async fn select(call: &Call, kind: &dyn Kind, options: &ListOptions) 
         let more = page.remaining > 0 || cut.is_some();
         let full = found.len() >= wanted;
         if !more || last.is_none() {
-            return Ok(Listed { revision, entries: found, continue_at: None, remaining: None });
+            return Ok(Listed::whole(revision, found));
         }
         if full {
             // With a selector the page may have held more than was wanted of it.

@@ -4,6 +4,7 @@
 mod apply;
 mod binding;
 mod body;
+mod components;
 mod compression;
 mod create;
 mod decode;
@@ -107,6 +108,14 @@ pub(crate) async fn stored(call: Call, kind: Arc<dyn Kind>, body: Body) -> Resul
         // The list of all namespaces is there, and can be read only; names are not.
         let named = !call.target.name.is_empty();
         return Err(if named { ApiError::no_such_path() } else { ApiError::method_not_allowed() });
+    }
+    if kind.rules().observed {
+        return match (&*call.target.subresource, call.verb) {
+            ("", Verb::Get) => components::get(&call, &*kind).await,
+            ("", Verb::List) => components::list(&call, &*kind).await,
+            ("", _) => Err(ApiError::method_not_allowed()),
+            _ => Err(ApiError::no_such_path()),
+        };
     }
     if call.target.subresource.is_empty() {
         return match call.verb {

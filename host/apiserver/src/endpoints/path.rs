@@ -138,7 +138,7 @@ fn build(server: &Server) -> Value {
 }
 
 async fn metrics(server: &Server) -> Result<Response<Body>> {
-    let stored = |kind: &&Arc<dyn Kind>| kind.conversion().is_none();
+    let stored = |kind: &&Arc<dyn Kind>| kind.conversion().is_none() && !kind.rules().observed;
     for kind in server.registry.table().kinds().iter().filter(stored) {
         let names = kind.names();
         let count = server.store.count(&prefix(names, "")).await?;

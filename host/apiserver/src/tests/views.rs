@@ -8,6 +8,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use super::{CONFIGMAPS, Server, version};
+use crate::{Components, Config};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -149,4 +150,46 @@ async fn the_server_speaks_of_itself() {
     let paths = server.get("/").await.is(200);
     assert!(paths["paths"].as_array().unwrap().contains(&json!("/apis/apps/v1")));
     server.get("/nothing").await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn components_are_as_healthy_as_they_are() {
+    const PATH: &str = "/api/v1/componentstatuses";
+    let components = Components::default();
+    let config = Config { components: components.clone(), ..Config::default() };
+    let server = Server::with(config).await;
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(components.scheduler.clone().during(ended));
+    tokio::task::yield_now().await;
+
+    let answer = server.get(PATH).await;
+    assert_eq!(
+        answer.headers[header::WARNING],
+        "299 - \"v1 ComponentStatus is deprecated in v1.19+\""
+    );
+    let list = answer.is(200);
+    assert_eq!(list["kind"], "ComponentStatusList");
+    let names: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|item| &item["metadata"]["name"]).collect();
+    assert_eq!(names, ["controller-manager", "etcd-0", "scheduler"]);
+    let one = server.get(&format!("{PATH}/scheduler")).await.is(200);
+    let healthy = json!([{ "type": "Healthy", "status": "True", "message": "ok" }]);
+    assert_eq!((&one["kind"], &one["conditions"]), (&json!("ComponentStatus"), &healthy));
+    let chosen = server.get(&format!("{PATH}?fieldSelector=metadata.name%3Detcd-0")).await.is(200);
+    assert_eq!(chosen["items"].as_array().unwrap().len(), 1);
+    assert_eq!(chosen["items"][0]["conditions"], healthy);
+
+    let table = server.accept(PATH, TABLE).await.is(200);
+    let silent = "the controller-manager does not run in this program";
+    let cells = json!(["controller-manager", "Unhealthy", silent, ""]);
+    assert_eq!(table["rows"][0]["cells"], cells);
+    assert_eq!(table["rows"][2]["cells"], json!(["scheduler", "Healthy", "ok", ""]));
+    drop(end);
+    running.await.unwrap().unwrap_err();
+    let ended = server.get(&format!("{PATH}/scheduler")).await.is(200);
+    assert_eq!(ended["conditions"][0]["status"], "False");
+
+    server.get(&format!("{PATH}/other")).await.fails(404, "NotFound");
+    server.get(&format!("{PATH}?watch=true")).await.fails(405, "MethodNotAllowed");
+    server.post(PATH, json!({ "metadata": { "name": "a" } })).await.fails(405, "MethodNotAllowed");
 }

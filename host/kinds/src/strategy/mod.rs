@@ -7,6 +7,7 @@ mod admissionregistration;
 mod apiservice;
 mod certificatesigningrequest;
 mod class;
+mod componentstatus;
 mod configmap;
 mod controllerrevision;
 mod cronjob;
@@ -59,7 +60,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume,
+    ComponentStatus, ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume,
     PersistentVolumeClaim, Pod, PodTemplate, ReplicationController, ResourceQuota, Secret, Service,
     ServiceAccount,
 };
@@ -87,6 +88,7 @@ pub(crate) use table::{NAME_AND_AGE, name_and_age};
 /// Every built-in kind, in the order of `kubectl api-resources`.
 pub fn table() -> Vec<Arc<dyn Kind>> {
     let mut kinds = vec![
+        Builtin::<ComponentStatus>::kind(),
         Builtin::<ConfigMap>::kind(),
         Builtin::<Endpoints>::kind(),
         Builtin::<Event>::kind(),

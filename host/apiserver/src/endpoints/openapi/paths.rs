@@ -161,6 +161,11 @@ pub(super) fn of_kind(
     let single = [Action::Get, Action::Put, Action::Patch, Action::Delete];
     let part = [Action::Get, Action::Put, Action::Patch];
     let mut paths = Map::new();
+    if kind.rules().observed {
+        paths.insert(base.clone(), item(&base, &subject(""), &[Action::List], definitions));
+        paths.insert(one.clone(), item(&one, &subject(""), &[Action::Get], definitions));
+        return paths;
+    }
     let mut add = |path: &str, subject: &Subject<'_>, actions: &[Action]| {
         paths.insert(path.into(), item(path, subject, actions, definitions));
     };
