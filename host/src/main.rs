@@ -23,6 +23,12 @@ mod unread;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// Pods that start make and drop many small things on every thread at once; the system's
+/// allocator gives that memory back and takes it anew each time.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// A Kubernetes cluster in one program whose pods are WebAssembly.
 #[derive(Parser)]
