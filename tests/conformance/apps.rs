@@ -205,12 +205,12 @@ async fn controllerrevision_resource_lifecycle() -> Result<()> {
     );
     world.update(&one, |one| one["revision"] = 3.into()).await?;
     world.delete(&format!("{path}/{}", name(&first))).await?;
-    // The controller makes the revision of its present template again; a template that changed
-    // before it did would leave one revision only.
-    world.items(&format!("{path}?labelSelector=app%3Done,!second"), 1).await?;
     let labelled = format!("{path}?labelSelector=second%3Dmade");
     world.delete(&labelled).await?;
     world.items(&labelled, 0).await?;
+    // The controller makes the revision of its present template again; a template that changed
+    // before it did would leave one revision only.
+    world.items(&selector, 1).await?;
     let patch = json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}});
     world.merge(&daemons, patch).await?;
     world.until(&selector, |list| crate::world::items(list).len() >= 2).await?;
