@@ -155,11 +155,7 @@ async fn applies(server: &Target) -> Result<()> {
     row("update", &base);
     let applied = write("PATCH", "?fieldManager=bench&force=true");
     against("apply, which changes a field", &run(server, 16, TIME, applied).await?, &base);
-    let same = |number: usize| {
-        let which = number % COUNT;
-        let path = format!("{TEMPLATES}/o-{which:05}?fieldManager=bench&force=true");
-        Made { method: "PATCH", path, body: template(which, 0), accept: JSON }
-    };
+    let same = move |number: usize| applied(number % COUNT);
     against("apply, which changes nothing", &run(server, 16, TIME, same).await?, &base);
     Ok(())
 }
