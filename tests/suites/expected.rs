@@ -1,6 +1,6 @@
 //! What a suite's tests made of this cluster, against the one list of what is known to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -18,6 +18,9 @@ struct Failure {
     suite: String,
     test: String,
     reason: String,
+    /// It may pass as well: how it ends hangs on time, and not on the cluster.
+    #[serde(default)]
+    races: bool,
 }
 
 /// How a test ended.
@@ -31,16 +34,17 @@ pub(crate) enum Verdict {
 /// The tests of a suite by name.
 pub(crate) type Verdicts = BTreeMap<String, Verdict>;
 
-/// Fails unless exactly those tests failed that are expected to.
+/// Fails unless exactly those tests failed that are expected to, but for those that race.
 pub(crate) fn judge(suite: &str, verdicts: &Verdicts) -> Result<()> {
     let expected: Expected = toml::from_str(include_str!("expected-failures.toml"))?;
     let mut complaints = Vec::new();
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for failure in expected.failure.iter().filter(|failure| failure.suite == suite) {
         ensure!(!failure.reason.trim().is_empty(), "{} is listed without a reason", failure.test);
-        known.insert(failure.test.as_str(), ());
+        known.insert(failure.test.as_str());
         match verdicts.get(&failure.test) {
             Some(Verdict::Failed) => {}
+            Some(Verdict::Passed) if failure.races => {}
             Some(Verdict::Passed) => {
                 complaints.push(format!("{} passes: remove it from the list", failure.test));
             }
@@ -49,15 +53,15 @@ pub(crate) fn judge(suite: &str, verdicts: &Verdicts) -> Result<()> {
         }
     }
     for (test, verdict) in verdicts {
-        if *verdict == Verdict::Failed && !known.contains_key(test.as_str()) {
+        if *verdict == Verdict::Failed && !known.contains(test.as_str()) {
             complaints.push(format!("{test} failed"));
         }
     }
     let count = |wanted| verdicts.values().filter(|verdict| **verdict == wanted).count();
     println!(
-        "{suite}: {} passed, {} failed as expected, {} skipped",
+        "{suite}: {} passed, {} failed, {} skipped",
         count(Verdict::Passed),
-        known.len(),
+        count(Verdict::Failed),
         count(Verdict::Skipped),
     );
     ensure!(count(Verdict::Passed) > 0, "no test of {suite} passed");
