@@ -6,6 +6,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p521::ecdsa::signature::Verifier;
+use p521::ecdsa::{Signature, VerifyingKey};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,7 @@ enum Material {
     /// The uncompressed points of a curve.
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Box<VerifyingKey>),
     Rsa {
         modulus: Vec<u8>,
         exponent: Vec<u8>,
@@ -102,6 +105,9 @@ impl PublicKey {
         let material = match (text("kty")?, text("crv")) {
             ("EC", Some("P-256")) => Material::P256(point(32)?),
             ("EC", Some("P-384")) => Material::P384(point(48)?),
+            ("EC", Some("P-521")) => {
+                Material::P521(Box::new(VerifyingKey::from_sec1_bytes(&point(66)?).ok()?))
+            }
             ("RSA", _) => Material::Rsa { modulus: bytes("n")?, exponent: bytes("e")? },
             _ => return None,
         };
@@ -122,6 +128,12 @@ impl PublicKey {
             }
             Material::P384(point) => {
                 algorithm == "ES384" && on_curve(&signature::ECDSA_P384_SHA384_FIXED, point)
+            }
+            // `ring` does not know the curve.
+            Material::P521(key) => {
+                algorithm == "ES512"
+                    && Signature::from_slice(made)
+                        .is_ok_and(|signature| key.verify(message, &signature).is_ok())
             }
             Material::Rsa { modulus, exponent } => {
                 let Some(how) = rsa(algorithm) else { return false };
@@ -273,6 +285,46 @@ mod tests {
          H7UxFEUsIZElpnbWAETeWXzQFhW3JBsvvXFzrukxE_7ki_XfB2nFkzaVM3XU0bf7Mw6C5EoSA-iZ120M\
          2MhSDO8hRgBRn53PQ-yrvomPV8BYUAFeYZXZFXMCxkAsahjtC5Bb3WuWgM2z4xWRFai2Ez5rhmpHGPUn\
          jrsQPHV1W8-5UFXq9vFJp2eGNI8AgR-FalGzUbIECwYO9cSvktQqXaZy-NeW4w";
+
+    /// A P-521 key and a token that another program made with it.
+    #[test]
+    fn signatures_on_the_longest_curve_are_checked() {
+        let jwk = json!({ "kty": "EC", "crv": "P-521", "x": P521_X, "y": P521_Y });
+        let holds = |token: &str, change: Value| {
+            let mut jwk = jwk.clone();
+            json_patch::merge(&mut jwk, &change);
+            let key = PublicKey::from_jwk(&jwk);
+            key.is_some_and(|key| Unverified::read(token).unwrap().signed_by(&[key]))
+        };
+        assert!(holds(ES512, json!({})));
+        assert!(holds(ES512, json!({ "alg": "ES512" })));
+        for change in [
+            json!({ "alg": "ES384" }),
+            json!({ "crv": "P-384" }),
+            json!({ "x": P521_Y, "y": P521_X }),
+            json!({ "x": "AAAA" }),
+        ] {
+            assert!(!holds(ES512, change.clone()), "{change}");
+        }
+        let (head, signature) = ES512.rsplit_once('.').unwrap();
+        let (_, claims) = head.split_once('.').unwrap();
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        for forged in [
+            format!("{}.{}.{signature}", encode(r#"{"alg":"ES512"}"#), encode(r#"{"iss":"me"}"#)),
+            format!("{}.{claims}.{signature}", encode(r#"{"alg":"ES384"}"#)),
+            format!("{head}.{}", "A".repeat(176)),
+            format!("{head}.AAAA"),
+        ] {
+            assert!(!holds(&forged, json!({})), "{forged}");
+        }
+    }
+    const P521_X: &str = "AA0c4-KJTjK-IIV9GYrJaBIYh-qZOW2eQh0J8ilDomD8pzYMltYzYdwwJSrWF3u1-p2kGL1FFE9xUSccmB\
+         UCFWOx";
+    const P521_Y: &str = "AGOScdIhNVxNuJqIU5Uy9mepNs3MhbRR-1uVTwbBA76GBqUetVVF5ytoKjEq_uzyhVU74e8kvSfZLliFyz\
+         _75xB5";
+    const ES512: &str = "eyJhbGciOiAiRVM1MTIifQ.eyJpc3MiOiJ1cyJ9.AQ3boGa6xFVxb3g3WDNmur84hXrsbGkpCNLHZgakmQ\
+         79UlYRMx0RzLmACX1Hm_yO5K-j9JFl0rc-IJy8yexT_tcoAHZVvagx8DCsgFoKcF-hvDPKJ9abGpuLf9I3\
+         HDpd0JUmzirSWjowL2brxuK079Lpfws4jHyWvoe0q1STOGS3PjS9";
 
     #[test]
     fn signatures_hold_for_what_was_signed_by_the_key_alone() {

@@ -9,7 +9,7 @@ use super::mapping::Mapping;
 
 /// What may sign tokens; which of these an issuer uses is its own choice.
 const ALGORITHMS: &[&str] =
-    &["ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
+    &["ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
 const VERSIONS: [&str; 2] = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1"];
 /// Issuers that may be configured.
 const ISSUERS_AT_MOST: usize = 64;
@@ -307,12 +307,15 @@ mod tests {
             ..OidcOptions::default()
         };
         assert!(AuthenticationConfiguration::of(options("https://x", "me")).is_ok());
-        let wrong =
-            OidcOptions { signing_algorithms: vec!["HS256".into()], ..options("https://x", "me") };
+        let signed = |algorithm: &str| OidcOptions {
+            signing_algorithms: vec![algorithm.into()],
+            ..options("https://x", "me")
+        };
+        assert!(AuthenticationConfiguration::of(signed("ES512")).is_ok());
         for (options, expected) in [
             (options("https://x", ""), "oidc-issuer-url and oidc-client-id must be specified"),
             (options("http://x", "me"), "oidc-issuer.url: Invalid value: \"http://x\": URL scheme"),
-            (wrong, "oidc: unsupported signing alg: \"HS256\""),
+            (signed("HS256"), "oidc: unsupported signing alg: \"HS256\""),
         ] {
             let why = AuthenticationConfiguration::of(options).unwrap_err().to_string();
             assert!(why.starts_with(expected), "{why}");
