@@ -7,14 +7,14 @@ SUITE_PYTHON := $(TOOLS)/suites/bin/python
 $(TOOLS)/suites/.stamp: tests/suites/requirements.txt
 	$(call need,python3,install Python 3.11 or newer with venv: on Debian 'apt-get install python3-venv')
 	python3 -m venv $(TOOLS)/suites
-	$(TOOLS)/suites/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(SUITE_PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # A suite is what a source package unpacks to, of the version that is installed.
 $(SUITES)/kr8s $(SUITES)/kopf $(SUITES)/kubernetes: $(SUITES)/%: $(TOOLS)/suites/.stamp
 	rm -rf $@ $@.new
 	mkdir -p $@.new
-	$(TOOLS)/suites/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+	$(SUITE_PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
 		--dest $@.new $$(grep '^$*==' tests/suites/requirements.txt)
 	tar -xzf $@.new/*.tar.gz --strip-components=1 -C $@.new
 	touch $@.new

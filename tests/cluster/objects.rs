@@ -233,19 +233,30 @@ async fn a_watch_shows_a_pod_come_and_go() -> Result<()> {
     let mut watching = watching.stdout(std::process::Stdio::piped()).spawn()?;
     let stdout = watching.stdout.take().context("its output")?;
     let mut lines = BufReader::new(stdout).lines();
-    kubectl.run("run seen --image=pause").await?;
+    // It waits for what it mounts.
+    kubectl
+        .apply(
+            "{apiVersion: v1, kind: Pod, metadata: {name: seen}, spec: {containers: [{name: main, \
+             image: pause}], volumes: [{name: late, configMap: {name: late}}]}}",
+        )
+        .await?;
     let mut told = String::new();
     let watched = async {
-        let mut deleting = false;
+        let (mut made, mut deleting) = (false, false);
         while let Some(line) = lines.next_line().await? {
             let words: Vec<&str> = line.split_whitespace().collect();
             told.push_str(&format!("{line}\n"));
-            if !deleting && words.get(3) == Some(&"Running") {
-                deleting = true;
-                kubectl.run("delete pod seen --wait=false").await?;
-            }
-            if words.first() == Some(&"DELETED") {
-                return Ok(());
+            match (words.first(), words.get(3)) {
+                (Some(&"DELETED"), _) => return Ok(()),
+                (_, Some(&"ContainerCreating")) if !made => {
+                    made = true;
+                    kubectl.run("create configmap late").await?;
+                }
+                (_, Some(&"Running")) if !deleting => {
+                    deleting = true;
+                    kubectl.run("delete pod seen --wait=false").await?;
+                }
+                _ => {}
             }
         }
         anyhow::bail!("the watch ended early")

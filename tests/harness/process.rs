@@ -15,6 +15,19 @@ use crate::Kubectl;
 /// How long the program may take to be ready, on a machine under load.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Lets the cluster in `data` take compiled code from the clusters before it: what it keeps of a
+/// module is bound to nothing but the module and the engine.
+fn share_compiled(data: &Path) -> Result<()> {
+    let shared = crate::repository().join("target/compiled");
+    std::fs::create_dir_all(&shared)?;
+    let own = data.join("compiled");
+    if !own.exists() {
+        std::os::unix::fs::symlink(&shared, &own)
+            .with_context(|| format!("linking {}", own.display()))?;
+    }
+    Ok(())
+}
+
 /// How a cluster is started.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -73,6 +86,7 @@ impl Cluster {
     }
 
     async fn launch(directory: Directory, options: Options) -> Result<Self> {
+        share_compiled(directory.path())?;
         let mut command = if options.ends_with_us { guarded() } else { Command::new(program()) };
         let mut child = command
             .args(["up", "--port", "0", "--data-dir"])

@@ -33,7 +33,7 @@ async fn kube_client() -> Result<()> {
     let cluster = Cluster::start().await?;
     let mut command = tokio::process::Command::new(binary);
     command
-        .args(["--ignored", "--test-threads=4"])
+        .args(["--ignored", "--test-threads=2"])
         .env("KUBECONFIG", cluster.kubeconfig())
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -44,5 +44,5 @@ async fn kube_client() -> Result<()> {
     let words = String::from_utf8_lossy(&output.stdout);
     println!("{words}{}", String::from_utf8_lossy(&output.stderr));
     ensure!(words.contains("test result:"), "the suite ended early: {:?}", output.status);
-    judge("kube-client", &parse(&words))
+    judge("kube-client", &parse(&words), &words)
 }

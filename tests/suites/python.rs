@@ -38,12 +38,13 @@ async fn run(cluster: &Cluster, name: &str, arguments: &[&str]) -> Result<()> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
     let ended = tokio::time::timeout(LIMIT, command.status()).await;
-    println!("{}", String::from_utf8_lossy(&std::fs::read(&words)?));
+    let words = String::from_utf8_lossy(&std::fs::read(&words)?).into_owned();
+    println!("{words}");
     ended
         .with_context(|| format!("{name} did not end in time"))?
         .context("starting Python: run `make suites`")?;
     let text = std::fs::read_to_string(&verdicts).context("pytest wrote no verdicts")?;
-    judge(name, &parse(&text)?)
+    judge(name, &parse(&text)?, &words)
 }
 
 fn path_with_tools(repository: &Path) -> std::ffi::OsString {
