@@ -201,6 +201,7 @@ fn nested(path: &str, schema: &Structural, skip_any: bool, faults: &mut Vec<Caus
         (!schema.list_map_keys.is_empty(), "x-kubernetes-list-map-keys", empty),
         (schema.list_type.is_some(), "x-kubernetes-list-type", undefined),
         (schema.map_type.is_some(), "x-kubernetes-map-type", undefined),
+        (!schema.rules.is_empty(), "x-kubernetes-validations", empty),
     ] {
         if said {
             faults.push(Cause::forbidden(child(path, word), detail));

@@ -249,6 +249,19 @@ fn schemas_must_be_structural() {
             ],
         ),
         (
+            json!({"type": "object", "properties": {"a": {"type": "string",
+                "allOf": [{"x-kubernetes-validations": [{"rule": "true"}]}],
+                "anyOf": [{"x-kubernetes-validations": [{"rule": "true"}]}],
+                "oneOf": [{"allOf": [{"x-kubernetes-validations": [{"rule": "true"}]}]}],
+                "not": {"x-kubernetes-validations": [{"rule": "true"}]}}}}),
+            vec![
+                "S.properties[a].anyOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural",
+                "S.properties[a].allOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural",
+                "S.properties[a].oneOf[0].allOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural",
+                "S.properties[a].not.x-kubernetes-validations: Forbidden: must be empty to be structural",
+            ],
+        ),
+        (
             json!({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}}}),
             vec![
                 "S.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified",
