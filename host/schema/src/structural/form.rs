@@ -178,9 +178,6 @@ fn nested(path: &str, schema: &Structural, skip_any: bool, faults: &mut Vec<Caus
     for (name, schema) in &schema.properties {
         nested(&property(path, name), schema, false, faults);
     }
-    if let Some(schema) = schema.additional_schema() {
-        nested(&child(path, "additionalProperties"), schema, false, faults);
-    }
     if schema.properties.contains_key("metadata") {
         let detail = "must not be specified in a nested context";
         faults.push(Cause::forbidden(property(path, "metadata"), detail));
@@ -190,7 +187,7 @@ fn nested(path: &str, schema: &Structural, skip_any: bool, faults: &mut Vec<Caus
     let off = "must be false to be structural";
     for (said, word, detail) in [
         (!schema.r#type.is_empty(), "type", empty),
-        (matches!(schema.additional, Some(Additional::Any(_))), "additionalProperties", undefined),
+        (schema.additional.is_some(), "additionalProperties", undefined),
         (schema.default.is_some(), "default", undefined),
         (!schema.title.is_empty(), "title", empty),
         (!schema.description.is_empty(), "description", empty),
@@ -256,12 +253,9 @@ fn specified(
     }
     for (name, choice) in &choice.properties {
         let (here, there) = (property(path, name), property(at, name));
-        match (schema.properties.get(name), schema.additional_schema()) {
-            (Some(spine), _) => specified(&here, spine, &there, choice, faults),
-            (None, Some(spine)) => {
-                specified(&child(path, "additionalProperties"), spine, &there, choice, faults);
-            }
-            (None, None) => faults.push(Cause::required(here, &because(&there))),
+        match schema.properties.get(name) {
+            Some(spine) => specified(&here, spine, &there, choice, faults),
+            None => faults.push(Cause::required(here, &because(&there))),
         }
     }
 }

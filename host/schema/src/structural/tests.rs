@@ -262,6 +262,22 @@ fn schemas_must_be_structural() {
             ],
         ),
         (
+            json!({"type": "object", "properties": {"a": {"type": "object",
+                "additionalProperties": {"type": "string"},
+                "allOf": [{"additionalProperties": {"minLength": 1}}]}}}),
+            vec![
+                "S.properties[a].allOf[0].additionalProperties: Forbidden: must be undefined to be structural",
+            ],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "object",
+                "additionalProperties": {"type": "string"},
+                "allOf": [{"properties": {"b": {"minLength": 1}}}]}}}),
+            vec![
+                "S.properties[a].properties[b]: Required value: because it is defined in S.properties[a].allOf[0].properties[b]",
+            ],
+        ),
+        (
             json!({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}}}),
             vec![
                 "S.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified",
